@@ -1,0 +1,21 @@
+// One line of a stage's ledger.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace podtap {
+
+// A count, cumulative since the agent started. Each stage keeps a struct of plain integers and
+// lists them through `Visit(visitor)`, which calls visitor(CounterValue).
+struct CounterValue {
+  // Snake case; part of the contract with those who read the ledger.
+  std::string_view name;
+  uint64_t count = 0;
+  // Payload bytes, where that is meaningful.
+  uint64_t bytes = 0;
+  // Data lost for good.
+  bool is_loss = false;
+};
+
+}  // namespace podtap
