@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The shared socket filter: walk, decide, copy, count. Returns 0 always, so that the kernel queues
+ * nothing on the socket; it can't touch the packet.
+ *
+ * Loads under the strict verifier (CAP_BPF without CAP_PERFMON): no variable offset into stack or
+ * map values, no bpf_printk, no rolled loops that call.
+ */
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "capture_abi.h"
+#include "maps.bpf.h"
+#include "headers.bpf.h"
+#include "emit.bpf.h"
+#include "connection.bpf.h"
+
+/* Copied bytes of one direction, since its last head, above which feedback is looked up. */
+#define PT_FEEDBACK_BYTES PT_UNDECIDED_BYTES
+/* Under pressure: bytes copied from the beginning of a body segment, and the least worth it. */
+#define PT_PRESSURE_HEAD_BYTES 128
+#define PT_PRESSURE_MIN_BYTES  256
+/* A pending run is reported after this time, as a sign of life. */
+#define PT_RUN_REPORT_NS 1000000000ULL
+
+/* The barrier keeps the compiler from computing the address, which the verifier refuses. */
+static __always_inline struct pt_direction_state *pt_state(struct pt_connection *connection,
+							   __u64 direction)
+{
+	struct pt_direction_state *state = &connection->direction[PT_FROM_POD];
+
+	if (direction != PT_FROM_POD) {
+		state = &connection->direction[PT_TO_POD];
+		asm volatile("" : "+r"(state));
+	}
+	return state;
+}
+
+/*
+ * Takes off the front of the packet what user space does not want, and adds it to the pending run.
+ * Returns whether a run is to be flushed.
+ */
+__noinline int pt_take_skipped(void)
+{
+	struct pt_work *work = pt_get_work();
+	struct pt_connection *connection;
+	struct pt_direction_state *state;
+	struct pt_feedback *known;
+	__u64 skipped, direction;
+	__u32 seq, until;
+	__s32 ahead;
+
+	if (!work)
+		return 0;
+	connection = bpf_map_lookup_elem(&connections, &work->key);
+	known = bpf_map_lookup_elem(&feedback, &work->key);
+	if (!connection || !known || known->opened_ns != connection->opened_ns)
+		return 0;
+	if (known->verdict == PT_HTTP)
+		connection->verdict = PT_HTTP;
+	direction = work->packet.direction;
+	if (!pt_by_direction(direction, known->has_skip[0], known->has_skip[1]))
+		return 0;
+	until = pt_by_direction(direction, known->skip_until[0], known->skip_until[1]);
+	seq = work->packet.seq;
+	ahead = until - seq;
+	if (ahead <= 0) {
+		/*
+		 * Behind us; left in place it would mean something again after 2 GiB.
+		 * volatile: or else the compiler merges the two stores into a computed address.
+		 */
+		if (direction == PT_FROM_POD)
+			*(volatile __u32 *)&known->has_skip[PT_FROM_POD] = 0;
+		else
+			*(volatile __u32 *)&known->has_skip[PT_TO_POD] = 0;
+		return 0;
+	}
+	skipped = ahead;
+	if (skipped > work->packet.payload_len)
+		skipped = work->packet.payload_len;
+	state = pt_state(connection, direction);
+	pt_extend_run(state, seq, seq + (__u32)skipped, work->now);
+	work->packet.payload += skipped;
+	work->packet.payload_len -= skipped;
+	work->packet.seq += skipped;
+	return work->packet.payload_len || seq + (__u32)skipped == until ||
+	       work->now - state->reported_ns > PT_RUN_REPORT_NS;
+}
+
+/*
+ * Copies the payload behind the record: whole when it is short, else its beginning and its end.
+ * Returns the reason to count the packet under when the ring takes it.
+ */
+__noinline int pt_copy(struct __sk_buff *skb)
+{
+	struct pt_work *work = pt_get_work();
+	__u64 offset, length, tail, starts_message;
+
+	if (!work)
+		return PT_COUNT_READ_FAILED;
+	offset = work->packet.payload;
+	length = work->packet.payload_len;
+	tail = offset + length - PT_TAIL_BYTES;
+	starts_message = work->beginning.is_request | work->beginning.is_response;
+	work->record.tail_len = 0;
+	if (!starts_message && length > PT_PRESSURE_MIN_BYTES &&
+	    bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > pt_pressure_bytes) {
+		if (bpf_skb_load_bytes(skb, offset, work->payload, PT_PRESSURE_HEAD_BYTES) ||
+		    bpf_skb_load_bytes(skb, tail, work->payload + PT_PRESSURE_HEAD_BYTES,
+				       PT_TAIL_BYTES))
+			return PT_COUNT_READ_FAILED;
+		work->record.head_len = PT_PRESSURE_HEAD_BYTES;
+		work->record.tail_len = PT_TAIL_BYTES;
+		return PT_COUNT_SAMPLED;
+	}
+	if (length <= pt_capture_bytes || (starts_message && length <= PT_HEAD_COPY_BYTES)) {
+		/* The verifier must see 1 <= length <= PT_HEAD_COPY_BYTES in the register it uses.
+		 */
+		length = ((length - 1) & (PT_HEAD_COPY_BYTES - 1)) + 1;
+		if (bpf_skb_load_bytes(skb, offset, work->payload, length))
+			return PT_COUNT_READ_FAILED;
+		work->record.head_len = length;
+		return PT_COUNT_COPIED;
+	}
+	if (starts_message) {
+		if (bpf_skb_load_bytes(skb, offset, work->payload, PT_HEAD_COPY_BYTES) ||
+		    bpf_skb_load_bytes(skb, tail, work->payload + PT_HEAD_COPY_BYTES,
+				       PT_TAIL_BYTES))
+			return PT_COUNT_READ_FAILED;
+		work->record.head_len = PT_HEAD_COPY_BYTES;
+	} else {
+		if (bpf_skb_load_bytes(skb, offset, work->payload, pt_capture_bytes) ||
+		    bpf_skb_load_bytes(skb, tail, work->payload + pt_capture_bytes, PT_TAIL_BYTES))
+			return PT_COUNT_READ_FAILED;
+		work->record.head_len = pt_capture_bytes;
+	}
+	work->record.tail_len = PT_TAIL_BYTES;
+	return PT_COUNT_SAMPLED;
+}
+
+/* Reports a payload, or a FIN or RST without one; returns the reason to count the packet under. */
+__noinline int pt_report(struct __sk_buff *skb)
+{
+	struct pt_work *work = pt_get_work();
+	struct pt_connection *connection;
+	struct pt_direction_state *state;
+	__u64 copied = 0;
+	int reason = PT_COUNT_CLOSING;
+
+	if (!work)
+		return PT_COUNT_READ_FAILED;
+	connection = bpf_map_lookup_elem(&connections, &work->key);
+	if (!connection)
+		return PT_COUNT_TABLE_FULL;
+	state = pt_state(connection, work->packet.direction);
+	if (work->packet.payload_len && connection->verdict == PT_UNDECIDED &&
+	    state->copied >= PT_UNDECIDED_BYTES)
+		return PT_COUNT_UNDECIDED;
+	pt_fill(&work->record, &work->key, connection, work->packet.direction);
+	work->record.time_ns = work->now;
+	work->record.seq = work->packet.seq;
+	work->record.payload_len = work->packet.payload_len;
+	work->record.tcp_flags = work->packet.tcp_flags;
+	if (work->packet.payload_len) {
+		reason = pt_copy(skb);
+		if (reason == PT_COUNT_READ_FAILED)
+			return reason;
+		copied = (__u64)work->record.head_len + work->record.tail_len;
+		if (copied > PT_MAX_COPY_BYTES)
+			return PT_COUNT_READ_FAILED;
+	}
+	if (pt_submit(work, copied))
+		return PT_COUNT_RING_FULL;
+	state->reported_ns = work->now;
+	if (work->beginning.is_request | work->beginning.is_response)
+		state->copied = copied;
+	else if (state->copied < PT_FEEDBACK_BYTES)
+		state->copied += copied;
+	return reason;
+}
+
+/* A segment of a tracked connection. Returns the reason to count the packet under. */
+static __always_inline int pt_track(struct __sk_buff *skb, struct pt_work *work,
+				    struct pt_connection *connection)
+{
+	struct pt_direction_state *state = pt_state(connection, work->packet.direction);
+	__u64 closing = work->packet.tcp_flags & (PT_TCP_FIN | PT_TCP_RST);
+	__u64 had_payload = work->packet.payload_len;
+	__u64 flush = closing;
+	int reason;
+
+	if (work->beginning.is_response)
+		connection->verdict = PT_HTTP;
+	if (had_payload && state->copied >= PT_FEEDBACK_BYTES)
+		flush |= pt_take_skipped();
+	if (flush)
+		pt_flush_runs();
+	if (!work->packet.payload_len && !closing)
+		return PT_COUNT_SKIPPED;
+	/* What follows a skipped body may be a message. */
+	if (work->packet.payload_len && work->packet.payload_len != had_payload &&
+	    pt_read_beginning(skb))
+		return PT_COUNT_READ_FAILED;
+	reason = pt_report(skb);
+	return reason == PT_COUNT_CLOSING && had_payload ? PT_COUNT_SKIPPED : reason;
+}
+
+/* Decides about one TCP segment. Returns the reason to count it under. */
+static __always_inline int pt_decide(struct __sk_buff *skb, struct pt_work *work)
+{
+	struct pt_connection *connection;
+	int reason;
+
+	work->now = bpf_ktime_get_ns();
+	work->beginning.is_request = 0;
+	work->beginning.is_response = 0;
+	if (work->packet.tcp_flags & PT_TCP_SYN) {
+		pt_on_syn();
+		work->packet.seq++; /* a SYN takes one number; data after it is TCP Fast Open's */
+	}
+	if (!work->packet.payload_len && !(work->packet.tcp_flags & (PT_TCP_FIN | PT_TCP_RST)))
+		return PT_COUNT_NO_PAYLOAD;
+	/* Each pointer is tested once: 6.1 follows a second test of a null into nonsense. */
+	connection = bpf_map_lookup_elem(&connections, &work->key);
+	if (connection) {
+		if (work->packet.payload_len && pt_read_beginning(skb))
+			return PT_COUNT_READ_FAILED;
+		return pt_track(skb, work, connection);
+	}
+	if (!work->packet.payload_len)
+		return PT_COUNT_NO_PAYLOAD;
+	if (bpf_map_lookup_elem(&opaque, &work->key))
+		return PT_COUNT_OPAQUE;
+	if (pt_read_beginning(skb))
+		return PT_COUNT_READ_FAILED;
+	reason = pt_open();
+	if (reason != PT_COUNT_REASONS)
+		return reason;
+	connection = bpf_map_lookup_elem(&connections, &work->key);
+	if (!connection)
+		return PT_COUNT_TABLE_FULL;
+	return pt_track(skb, work, connection);
+}
+
+SEC("socket")
+int pt_capture(struct __sk_buff *skb)
+{
+	__u64 outgoing = skb->pkt_type == PT_PACKET_OUTGOING;
+	struct pt_work *work = pt_get_work();
+	__u64 payload_len;
+	int reason;
+
+	if (!work)
+		return 0;
+	work->key.tap = skb->cb[PT_CB_TAP];
+	work->key.generation = skb->cb[PT_CB_GENERATION];
+	work->packet.direction = outgoing == skb->cb[PT_CB_POLARITY] ? PT_TO_POD : PT_FROM_POD;
+	reason = pt_walk(skb);
+	/* Skipping takes bytes off the packet's length. */
+	payload_len = work->packet.payload_len;
+	if (reason == PT_WALK_OK)
+		reason = pt_decide(skb, work);
+	pt_count(work->key.tap, reason, payload_len);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

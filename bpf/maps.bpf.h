@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Maps and settings. Sizes marked "set at load" are replaced by user space before loading. */
+#ifndef PODTAP_MAPS_BPF_H
+#define PODTAP_MAPS_BPF_H
+
+/* Offset of the network header: 14 on a live SOCK_RAW packet socket, 0 under test-run. */
+const volatile __u32 pt_l3_base = 14;
+/* Longest payload that is copied whole. */
+const volatile __u32 pt_capture_bytes = 4096;
+/* Ring bytes at which user space is woken; below, it polls. */
+const volatile __u32 pt_wakeup_bytes = 128 * 1024;
+/* Ring bytes above which bodies are sampled to leave room for heads. */
+const volatile __u32 pt_pressure_bytes = 4 * 1024 * 1024;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 * 1024 * 1024); /* set at load */
+} ring SEC(".maps");
+
+/* Tracked connections. A plain hash: a refused insert is seen and counted. User space deletes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536); /* set at load */
+	__type(key, struct pt_connection_key);
+	__type(value, struct pt_connection);
+} connections SEC(".maps");
+
+/* What user space knows of connections; see struct pt_feedback. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536); /* set at load */
+	__type(key, struct pt_connection_key);
+	__type(value, struct pt_feedback);
+} feedback SEC(".maps");
+
+/* Handshakes whose first payload has not come yet. Losing one costs a MIDSTREAM flag. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536); /* set at load */
+	__type(key, struct pt_connection_key);
+	__type(value, struct pt_handshake);
+} handshakes SEC(".maps");
+
+/* Connections nothing more is wanted of. Losing one costs a second look at its packets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536); /* set at load */
+	__type(key, struct pt_connection_key);
+	__type(value, __u64);
+} opaque SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, PT_MAX_TAPS *PT_COUNT_SLOTS);
+	__type(key, __u32);
+	__type(value, struct pt_counter);
+} counters SEC(".maps");
+
+/* How a payload begins. */
+struct pt_beginning {
+	__u64 first_byte;
+	__u64 is_request;  /* upper-case token of 3 to 7 letters, space */
+	__u64 is_response; /* "HTTP/1." */
+};
+
+/* What the headers say. 64-bit members: narrower ones cost shifts that lose bounds. */
+struct pt_packet {
+	__u64 l3;
+	__u64 l4;
+	__u64 end; /* of the IP packet, without link-layer padding */
+	__u64 payload;
+	__u64 payload_len;
+	__u64 seq;
+	__u64 tcp_flags;
+	__u64 direction; /* enum pt_direction */
+};
+
+/*
+ * The packet in hand. It lives in a map and not on the stack for two reasons: the functions below
+ * are global and so verified one by one, which keeps old verifiers' state small; and a record's
+ * size varies, which a ring reservation's may not. Filters run with softirqs off, so a CPU has one
+ * packet in hand at a time.
+ */
+struct pt_work {
+	struct pt_packet packet;
+	struct pt_connection_key key;
+	struct pt_beginning beginning;
+	__u64 now;
+	/* Entries under construction. */
+	struct pt_handshake handshake;
+	struct pt_connection connection;
+	/* Contiguous: what goes into the ring. */
+	struct pt_record record;
+	__u8 payload[PT_MAX_COPY_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pt_work);
+} works SEC(".maps");
+
+/* Entry 0 is the shared program; each tap's dispatcher jumps to it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} programs SEC(".maps");
+
+static __always_inline void pt_count(__u32 tap, __u32 reason, __u64 bytes)
+{
+	__u32 slot = tap * PT_COUNT_SLOTS + reason;
+	struct pt_counter *counter = bpf_map_lookup_elem(&counters, &slot);
+
+	if (counter) {
+		counter->count++;
+		counter->bytes += bytes;
+	}
+}
+
+static __always_inline struct pt_work *pt_get_work(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&works, &zero);
+}
+
+/*
+ * One of two values by direction. Both are read first: selecting the address instead would be
+ * arithmetic on a map value's pointer, which the strict verifier refuses.
+ */
+static __always_inline __u32 pt_by_direction(__u64 direction, __u32 from_pod, __u32 to_pod)
+{
+	asm volatile("" : "+r"(from_pod), "+r"(to_pod));
+	return direction == PT_FROM_POD ? from_pod : to_pod;
+}
+
+#endif
