@@ -1,0 +1,123 @@
+#include "agent/discovery/watcher.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+
+#include <utility>
+
+#include "common/log.h"
+#include "common/status.h"
+
+namespace podtap::discovery {
+namespace {
+
+constexpr int kSlowLookMs = 5'000;
+// A namespace's file appears before the namespace is mounted on it, which no watch reports.
+constexpr int kSettleLookMs = 50;
+constexpr int kSettleLooks = 10;
+
+}  // namespace
+
+Watcher::Watcher(std::string netns_directory, Handler handler, Rtnl rtnl, LinkEvents events)
+    : netns_directory_(std::move(netns_directory)),
+      handler_(std::move(handler)),
+      rtnl_(std::move(rtnl)),
+      events_(std::move(events)) {}
+
+absl::StatusOr<std::unique_ptr<Watcher>> Watcher::Start(const std::string& netns_directory,
+                                                        Handler handler) {
+  PODTAP_ASSIGN_OR_RETURN(Rtnl rtnl, Rtnl::Open());
+  PODTAP_ASSIGN_OR_RETURN(LinkEvents events, LinkEvents::Open());
+  std::unique_ptr<Watcher> watcher(
+      new Watcher(netns_directory, std::move(handler), std::move(rtnl), std::move(events)));
+  PODTAP_RETURN_IF_ERROR(watcher->OpenWatches());
+  watcher->thread_ = std::thread([raw = watcher.get()] { raw->Run(); });
+  return watcher;
+}
+
+Watcher::~Watcher() {
+  if (thread_.joinable()) {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = ::write(stop_.get(), &one, sizeof(one));
+    thread_.join();
+  }
+}
+
+absl::Status Watcher::OpenWatches() {
+  inotify_ = UniqueFd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!inotify_.valid() || !stop_.valid() || !epoll_.valid()) {
+    return ErrnoStatus(errno, "watch network namespaces");
+  }
+  for (const int fd : {inotify_.get(), stop_.get(), events_.fd()}) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+      return ErrnoStatus(errno, "watch network namespaces");
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Watcher::WatchDirectory() {
+  if (!watching_directory_) {
+    watching_directory_ = ::inotify_add_watch(inotify_.get(), netns_directory_.c_str(),
+                                              IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM |
+                                                  IN_DELETE_SELF) >= 0;
+  }
+}
+
+void Watcher::Run() {
+  int settle_looks = 0;
+  while (true) {
+    WatchDirectory();
+    const absl::Status status = Look();
+    if (!status.ok() && !failure_logged_) {
+      PODTAP_LOG_WARN("discovery: {}", std::string(status.message()));
+    }
+    failure_logged_ = !status.ok();
+    bool changed = false;
+    while (!changed) {
+      epoll_event event;
+      const int count =
+          ::epoll_wait(epoll_.get(), &event, 1, settle_looks > 0 ? kSettleLookMs : kSlowLookMs);
+      if (count == 0) {
+        settle_looks -= settle_looks > 0 ? 1 : 0;
+        break;
+      }
+      if (count < 0) {
+        continue;
+      }
+      if (event.data.fd == stop_.get()) {
+        return;
+      }
+      if (event.data.fd == events_.fd()) {
+        changed = events_.Drain();
+      } else {
+        char buffer[4096];
+        while (::read(inotify_.get(), buffer, sizeof(buffer)) > 0) {
+          changed = true;
+        }
+        // The directory itself may have gone; adding the watch again is harmless.
+        watching_directory_ = false;
+      }
+      if (changed) {
+        settle_looks = kSettleLooks;
+      }
+    }
+  }
+}
+
+absl::Status Watcher::Look() {
+  View view;
+  PODTAP_ASSIGN_OR_RETURN(const std::vector<Link> links, rtnl_.Links());
+  PODTAP_ASSIGN_OR_RETURN(const std::vector<PodNamespace> namespaces,
+                          ListNamedNamespaces(netns_directory_, rtnl_));
+  PODTAP_ASSIGN_OR_RETURN(view.node_addresses, rtnl_.Addresses());
+  view.taps = PlanTaps(links, namespaces);
+  handler_(view);
+  return absl::OkStatus();
+}
+
+}  // namespace podtap::discovery

@@ -1,0 +1,61 @@
+// Keeps the list of wanted taps up to date: looks when the kernel reports a change, and every few
+// seconds in case a report was lost.
+//
+// Threading: one thread of its own, on which the handler is called. Nothing is held open between
+// two looks but the sockets that report changes.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "agent/discovery/rtnl.h"
+#include "agent/discovery/tap_plan.h"
+#include "common/ip_address.h"
+#include "common/unique_fd.h"
+
+namespace podtap::discovery {
+
+// What one look found.
+struct View {
+  std::vector<WantedTap> taps;
+  // Addresses of the host's own network namespace.
+  std::vector<IpAddress> node_addresses;
+};
+
+class Watcher {
+ public:
+  using Handler = std::function<void(const View&)>;
+
+  // Opens the sockets and starts the thread. The handler is called after each look, whether or not
+  // something changed; the first time at once.
+  static absl::StatusOr<std::unique_ptr<Watcher>> Start(const std::string& netns_directory,
+                                                        Handler handler);
+  // Stops the thread and waits for it.
+  ~Watcher();
+
+ private:
+  Watcher(std::string netns_directory, Handler handler, Rtnl rtnl, LinkEvents events);
+  absl::Status OpenWatches();
+  // Watches the directory, once it exists.
+  void WatchDirectory();
+  void Run();
+  absl::Status Look();
+
+  const std::string netns_directory_;
+  const Handler handler_;
+  Rtnl rtnl_;
+  LinkEvents events_;
+  UniqueFd inotify_;
+  UniqueFd stop_;
+  UniqueFd epoll_;
+  bool watching_directory_ = false;
+  // Said once, until a look succeeds again.
+  bool failure_logged_ = false;
+  std::thread thread_;
+};
+
+}  // namespace podtap::discovery
