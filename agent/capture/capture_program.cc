@@ -1,0 +1,161 @@
+#include "agent/capture/capture_program.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+
+#include <bit>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "bpf/capture.skel.h"
+#include "common/status.h"
+
+namespace podtap::capture {
+namespace {
+
+constexpr uint32_t kMinRingBytes = 64 * 1024;
+// Bodies are sampled when the ring is this part full; user space is woken at this part at most.
+constexpr uint32_t kPressureShare = 2;
+constexpr uint32_t kWakeupShare = 8;
+constexpr uint32_t kMaxWakeupBytes = 128 * 1024;
+
+absl::Status CheckOptions(const ProgramOptions& options) {
+  if (options.capture_bytes < PT_MIN_CAPTURE_BYTES ||
+      options.capture_bytes > PT_MAX_CAPTURE_BYTES) {
+    return absl::InvalidArgumentError(absl::StrFormat("--capture-bytes: %d is not in %d..%d",
+                                                      options.capture_bytes, PT_MIN_CAPTURE_BYTES,
+                                                      PT_MAX_CAPTURE_BYTES));
+  }
+  if (options.ring_bytes < kMinRingBytes || !std::has_single_bit(options.ring_bytes)) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--ring-bytes: %d is not a power of two of at least %d", options.ring_bytes,
+                        kMinRingBytes));
+  }
+  return absl::OkStatus();
+}
+
+// libbpf writes its own lines to standard error by default; what fails is reported by Status.
+int DropLibbpfLog(libbpf_print_level, const char*, va_list) { return 0; }
+
+absl::Status LoadError(int error) {
+  if (error == EPERM || error == EACCES) {
+    return absl::PermissionDeniedError(absl::StrFormat(
+        "load capture program: %s; grant CAP_BPF and CAP_NET_RAW", strerror(error)));
+  }
+  return ErrnoStatus(error, "load capture program");
+}
+
+bpf_insn Instruction(uint8_t code, uint8_t dst, uint8_t src, int16_t offset, int32_t immediate) {
+  return bpf_insn{.code = code, .dst_reg = dst, .src_reg = src, .off = offset, .imm = immediate};
+}
+
+// Stores a constant into __sk_buff.cb[index] (R1 holds the context).
+bpf_insn StoreCb(int index, uint32_t value) {
+  const auto offset =
+      static_cast<int16_t>(offsetof(__sk_buff, cb) + static_cast<size_t>(index) * sizeof(__u32));
+  return Instruction(BPF_ST | BPF_MEM | BPF_W, BPF_REG_1, 0, offset, static_cast<int32_t>(value));
+}
+
+}  // namespace
+
+void CaptureProgram::Destroyer::operator()(capture_bpf* skeleton) const {
+  capture_bpf__destroy(skeleton);
+}
+
+CaptureProgram::CaptureProgram(std::unique_ptr<capture_bpf, Destroyer> skeleton,
+                               uint32_t ring_bytes)
+    : skeleton_(std::move(skeleton)),
+      ring_bytes_(ring_bytes),
+      cpus_(static_cast<uint32_t>(libbpf_num_possible_cpus())) {}
+
+CaptureProgram::CaptureProgram(CaptureProgram&&) noexcept = default;
+CaptureProgram& CaptureProgram::operator=(CaptureProgram&&) noexcept = default;
+CaptureProgram::~CaptureProgram() = default;
+
+absl::StatusOr<CaptureProgram> CaptureProgram::Load(const ProgramOptions& options) {
+  PODTAP_RETURN_IF_ERROR(CheckOptions(options));
+  libbpf_set_print(DropLibbpfLog);
+  std::unique_ptr<capture_bpf, Destroyer> skeleton(capture_bpf__open());
+  if (skeleton == nullptr) {
+    return ErrnoStatus(errno, "open capture program");
+  }
+  skeleton->rodata->pt_l3_base = options.l3_base;
+  skeleton->rodata->pt_capture_bytes = options.capture_bytes;
+  skeleton->rodata->pt_pressure_bytes = options.ring_bytes / kPressureShare;
+  skeleton->rodata->pt_wakeup_bytes = std::min(kMaxWakeupBytes, options.ring_bytes / kWakeupShare);
+  bpf_map__set_max_entries(skeleton->maps.ring, options.ring_bytes);
+  for (bpf_map* map : {skeleton->maps.connections, skeleton->maps.feedback,
+                       skeleton->maps.handshakes, skeleton->maps.opaque}) {
+    bpf_map__set_max_entries(map, options.max_connections);
+  }
+  if (const int error = capture_bpf__load(skeleton.get()); error != 0) {
+    return LoadError(-error);
+  }
+  const uint32_t zero = 0;
+  const int program = bpf_program__fd(skeleton->progs.pt_capture);
+  if (bpf_map_update_elem(bpf_map__fd(skeleton->maps.programs), &zero, &program, BPF_ANY) != 0) {
+    return ErrnoStatus(errno, "publish capture program");
+  }
+  return CaptureProgram(std::move(skeleton), options.ring_bytes);
+}
+
+absl::StatusOr<UniqueFd> CaptureProgram::MakeDispatcher(const TapId& tap, Polarity polarity) const {
+  const int programs = bpf_map__fd(skeleton_->maps.programs);
+  const bpf_insn instructions[] = {
+      StoreCb(PT_CB_TAP, tap.slot),
+      StoreCb(PT_CB_GENERATION, tap.generation),
+      StoreCb(PT_CB_POLARITY, static_cast<uint32_t>(polarity)),
+      // R2 = map, R3 = index 0, tail call. It does not return; when it fails the packet passes
+      // uncounted, which can't happen while entry 0 is set.
+      Instruction(BPF_LD | BPF_IMM | BPF_DW, BPF_REG_2, BPF_PSEUDO_MAP_FD, 0, programs),
+      Instruction(0, 0, 0, 0, 0),
+      Instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, 0),
+      Instruction(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_tail_call),
+      Instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0),
+      Instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+  };
+  const int fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "pt_dispatch", "Dual BSD/GPL",
+                               instructions, std::size(instructions), nullptr);
+  if (fd < 0) {
+    return ErrnoStatus(errno, "load dispatcher of tap %d", tap.slot);
+  }
+  return UniqueFd(fd);
+}
+
+absl::StatusOr<TapCounters> CaptureProgram::ReadCounters(uint32_t slot) const {
+  std::vector<pt_counter> per_cpu(cpus_);
+  TapCounters sums{};
+  for (uint32_t reason = 0; reason < PT_COUNT_SLOTS; ++reason) {
+    const uint32_t key = slot * PT_COUNT_SLOTS + reason;
+    if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.counters), &key, per_cpu.data()) != 0) {
+      return ErrnoStatus(errno, "read counters of tap %d", slot);
+    }
+    for (const pt_counter& counter : per_cpu) {
+      sums[reason].count += counter.count;
+      sums[reason].bytes += counter.bytes;
+    }
+  }
+  return sums;
+}
+
+absl::Status CaptureProgram::ClearCounters(uint32_t slot) const {
+  const std::vector<pt_counter> zeros(cpus_);
+  for (uint32_t reason = 0; reason < PT_COUNT_SLOTS; ++reason) {
+    const uint32_t key = slot * PT_COUNT_SLOTS + reason;
+    if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.counters), &key, zeros.data(), BPF_ANY) !=
+        0) {
+      return ErrnoStatus(errno, "clear counters of tap %d", slot);
+    }
+  }
+  return absl::OkStatus();
+}
+
+int CaptureProgram::ring_fd() const { return bpf_map__fd(skeleton_->maps.ring); }
+int CaptureProgram::connections_fd() const { return bpf_map__fd(skeleton_->maps.connections); }
+int CaptureProgram::feedback_fd() const { return bpf_map__fd(skeleton_->maps.feedback); }
+int CaptureProgram::handshakes_fd() const { return bpf_map__fd(skeleton_->maps.handshakes); }
+int CaptureProgram::opaque_fd() const { return bpf_map__fd(skeleton_->maps.opaque); }
+
+}  // namespace podtap::capture

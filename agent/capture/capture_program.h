@@ -1,0 +1,73 @@
+// Loads the kernel side: open, size, load; makes a dispatcher for each tap; reads its counters.
+//
+// Everything lives as long as its file descriptors: when the process is gone, however it ended, the
+// kernel removes programs, maps and taps.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "agent/capture/segment.h"
+#include "bpf/capture_abi.h"
+#include "common/unique_fd.h"
+
+struct capture_bpf;
+
+namespace podtap::capture {
+
+// Sizes and settings that are fixed when the program is loaded.
+struct ProgramOptions {
+  // 14 for live taps, 0 under test-run, where frames start at the network header.
+  uint32_t l3_base = 14;
+  // Longest payload copied whole; PT_MIN_CAPTURE_BYTES to PT_MAX_CAPTURE_BYTES.
+  uint32_t capture_bytes = 4096;
+  // Power of two, at least 64 KiB.
+  uint32_t ring_bytes = 8 << 20;
+  uint32_t max_connections = 65'536;
+};
+
+// Which way frames go that leave through the tapped interface.
+enum class Polarity : uint32_t {
+  // To the pod: the host's side of its interface.
+  kHostSide = 1,
+};
+
+// Counters of one tap slot, summed over CPUs; indexed by enum pt_count.
+using TapCounters = std::array<pt_counter, PT_COUNT_SLOTS>;
+
+// Owns the loaded program and its maps. Thread-safe after Load: methods only call bpf(2).
+class CaptureProgram {
+ public:
+  // kPermissionDenied names the capability to grant; kInvalidArgument names the bad option.
+  static absl::StatusOr<CaptureProgram> Load(const ProgramOptions& options);
+  CaptureProgram(CaptureProgram&&) noexcept;
+  CaptureProgram& operator=(CaptureProgram&&) noexcept;
+  ~CaptureProgram();
+
+  // A program that tells the shared one which tap a packet is on, and jumps to it.
+  absl::StatusOr<UniqueFd> MakeDispatcher(const TapId& tap, Polarity polarity) const;
+
+  absl::StatusOr<TapCounters> ReadCounters(uint32_t slot) const;
+  absl::Status ClearCounters(uint32_t slot) const;
+
+  int ring_fd() const;
+  int connections_fd() const;
+  int feedback_fd() const;
+  int handshakes_fd() const;
+  int opaque_fd() const;
+  uint32_t ring_bytes() const { return ring_bytes_; }
+
+ private:
+  struct Destroyer {
+    void operator()(capture_bpf* skeleton) const;
+  };
+  CaptureProgram(std::unique_ptr<capture_bpf, Destroyer> skeleton, uint32_t ring_bytes);
+
+  std::unique_ptr<capture_bpf, Destroyer> skeleton_;
+  uint32_t ring_bytes_;
+  uint32_t cpus_;
+};
+
+}  // namespace podtap::capture

@@ -1,0 +1,116 @@
+#include "agent/capture/ring_reader.h"
+
+#include <bpf/libbpf.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <cstring>
+#include <utility>
+
+#include "common/status.h"
+
+namespace podtap::capture {
+namespace {
+
+// So that time-outs are looked at also when the ring never runs dry.
+constexpr uint64_t kMaxBatch = 4096;
+
+}  // namespace
+
+bool ParseRecord(std::span<const uint8_t> data, Segment& segment) {
+  pt_record record;
+  if (data.size() < sizeof(record)) {
+    return false;
+  }
+  std::memcpy(&record, data.data(), sizeof(record));
+  const std::span<const uint8_t> payload = data.subspan(sizeof(record));
+  const uint64_t copied = uint64_t{record.head_len} + record.tail_len;
+  // The ring rounds sizes up to 8 only in its own bookkeeping; the size given is exact.
+  if (copied != payload.size() || copied > record.payload_len || record.direction > PT_TO_POD) {
+    return false;
+  }
+  segment.key.tap = {record.tap, record.generation};
+  segment.key.local = IpAddress(record.local_addr);
+  segment.key.remote = IpAddress(record.remote_addr);
+  segment.key.local_port = record.local_port;
+  segment.key.remote_port = record.remote_port;
+  segment.key.opened_ns = static_cast<int64_t>(record.opened_ns);
+  segment.direction = static_cast<Direction>(record.direction);
+  segment.time_ns = static_cast<int64_t>(record.time_ns);
+  segment.seq = record.seq;
+  segment.wire_len = record.payload_len;
+  segment.head = payload.first(record.head_len);
+  segment.tail = payload.subspan(record.head_len);
+  segment.fin = (record.tcp_flags & PT_TCP_FIN) != 0;
+  segment.rst = (record.tcp_flags & PT_TCP_RST) != 0;
+  segment.coalesced = (record.flags & PT_FLAG_COALESCED) != 0;
+  segment.client.reset();
+  if ((record.flags & PT_FLAG_CLIENT_KNOWN) != 0) {
+    segment.client =
+        (record.flags & PT_FLAG_CLIENT_FROM_POD) != 0 ? Direction::kFromPod : Direction::kToPod;
+  }
+  segment.initial_seq[0].reset();
+  segment.initial_seq[1].reset();
+  if ((record.flags & PT_FLAG_ISN_FROM_POD) != 0) {
+    segment.initial_seq[PT_FROM_POD] = record.isn[PT_FROM_POD];
+  }
+  if ((record.flags & PT_FLAG_ISN_TO_POD) != 0) {
+    segment.initial_seq[PT_TO_POD] = record.isn[PT_TO_POD];
+  }
+  return true;
+}
+
+void RingReader::RingDestroyer::operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
+
+RingReader::~RingReader() = default;
+
+absl::StatusOr<std::unique_ptr<RingReader>> RingReader::Create(const CaptureProgram& program,
+                                                               Handler handler) {
+  std::unique_ptr<RingReader> reader(new RingReader(std::move(handler)));
+  reader->ring_.reset(ring_buffer__new(program.ring_fd(), &OnRecord, reader.get(), nullptr));
+  if (reader->ring_ == nullptr) {
+    return ErrnoStatus(errno, "map capture ring");
+  }
+  reader->epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+  reader->wakeup_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  // Edge-triggered: what counts is the kernel side's wake-up, not that there is something to read.
+  epoll_event ring_event{.events = EPOLLIN | EPOLLET, .data = {.u64 = 0}};
+  epoll_event wakeup_event{.events = EPOLLIN | EPOLLET, .data = {.u64 = 1}};
+  if (!reader->epoll_.valid() || !reader->wakeup_.valid() ||
+      ::epoll_ctl(reader->epoll_.get(), EPOLL_CTL_ADD, program.ring_fd(), &ring_event) != 0 ||
+      ::epoll_ctl(reader->epoll_.get(), EPOLL_CTL_ADD, reader->wakeup_.get(), &wakeup_event) != 0) {
+    return ErrnoStatus(errno, "watch capture ring");
+  }
+  return reader;
+}
+
+void RingReader::Wait(int timeout_ms) {
+  epoll_event event;
+  ::epoll_wait(epoll_.get(), &event, 1, timeout_ms);
+}
+
+bool RingReader::Read() {
+  batch_ = 0;
+  return ring_buffer__consume(ring_.get()) >= 0;
+}
+
+void RingReader::WakeUp() {
+  const uint64_t one = 1;
+  // The counter can't overflow in practice, and any value wakes.
+  [[maybe_unused]] const ssize_t written = ::write(wakeup_.get(), &one, sizeof(one));
+}
+
+int RingReader::OnRecord(void* context, void* data, size_t size) {
+  auto* reader = static_cast<RingReader*>(context);
+  ++reader->records_;
+  reader->record_bytes_ += size;
+  Segment segment;
+  if (ParseRecord({static_cast<const uint8_t*>(data), size}, segment)) {
+    reader->handler_(segment);
+  } else {
+    ++reader->malformed_;
+  }
+  return ++reader->batch_ < kMaxBatch ? 0 : -EAGAIN;
+}
+
+}  // namespace podtap::capture

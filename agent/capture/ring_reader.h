@@ -1,0 +1,66 @@
+// Drains the ring: kernel records in, segments out.
+//
+// The kernel side wakes the reader only when a good many bytes have gathered; the reader polls
+// otherwise. So at low rates a record waits up to the poll interval, and at high rates one wake-up
+// serves many records.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "agent/capture/capture_program.h"
+#include "agent/capture/segment.h"
+#include "common/counter.h"
+#include "common/unique_fd.h"
+
+struct ring_buffer;
+
+namespace podtap::capture {
+
+// Parses one record. False when it contradicts itself; then `segment` is not to be used. Spans of
+// `segment` point into `data`.
+bool ParseRecord(std::span<const uint8_t> data, Segment& segment);
+
+// One thread reads; WakeUp() may come from any.
+class RingReader {
+ public:
+  using Handler = std::function<void(const Segment&)>;
+
+  // Borrows the program. `handler` is called from Read().
+  static absl::StatusOr<std::unique_ptr<RingReader>> Create(const CaptureProgram& program,
+                                                            Handler handler);
+  ~RingReader();
+
+  // Waits until the kernel side or WakeUp() asks for attention, at most `timeout_ms`.
+  void Wait(int timeout_ms);
+  // Handles what is in the ring, at most some thousand records. True when the ring was emptied.
+  bool Read();
+  // Ends a Wait() that is running or comes next.
+  void WakeUp();
+
+  template <typename Visitor>
+  void Visit(Visitor visit) const {
+    visit(CounterValue{"records_read", records_, record_bytes_});
+    visit(CounterValue{"records_malformed", malformed_, 0, true});
+  }
+
+ private:
+  struct RingDestroyer {
+    void operator()(ring_buffer* ring) const;
+  };
+  explicit RingReader(Handler handler) : handler_(std::move(handler)) {}
+  static int OnRecord(void* context, void* data, size_t size);
+
+  Handler handler_;
+  std::unique_ptr<ring_buffer, RingDestroyer> ring_;
+  UniqueFd epoll_;
+  UniqueFd wakeup_;
+  uint64_t batch_ = 0;
+  uint64_t records_ = 0;
+  uint64_t record_bytes_ = 0;
+  uint64_t malformed_ = 0;
+};
+
+}  // namespace podtap::capture
