@@ -1,0 +1,112 @@
+#include "agent/enrichment/address_book.h"
+
+#include <algorithm>
+
+namespace podtap::enrichment {
+namespace {
+
+bool SamePod(const std::shared_ptr<const discovery::PodIdentity>& a,
+             const std::shared_ptr<const discovery::PodIdentity>& b) {
+  return a == b || (a != nullptr && b != nullptr && *a == *b);
+}
+
+}  // namespace
+
+void AddressBook::Learn(const capture::TapId& tap, const IpAddress& local) {
+  const auto found = entries_.find(local);
+  if (found != entries_.end()) {
+    const std::vector<capture::TapId>& claims = found->second.claims;
+    if (std::find(claims.begin(), claims.end(), tap) != claims.end()) {
+      return;
+    }
+  }
+  if (taps_.Find(tap) == nullptr) {
+    ++claims_unknown_tap_;
+    return;
+  }
+  const bool room = found == entries_.end() ? entries_.size() < limits_.max_addresses
+                                            : MakeRoom(found->second.claims);
+  if (!room || addresses_of_tap_[tap] >= limits_.max_addresses_per_tap) {
+    ++claims_refused_;
+    return;
+  }
+  ++addresses_of_tap_[tap];
+  Entry& entry = found == entries_.end() ? entries_[local] : found->second;
+  entry.claims.push_back(tap);
+  entry.version = 0;
+}
+
+bool AddressBook::MakeRoom(std::vector<capture::TapId>& claims) {
+  if (claims.size() < limits_.max_claims_per_address) {
+    return true;
+  }
+  const auto closed = std::find_if(claims.begin(), claims.end(), [&](const capture::TapId& claim) {
+    const TapTable::Entry* tap = taps_.Find(claim);
+    return tap == nullptr || tap->retired;
+  });
+  if (closed == claims.end()) {
+    return false;
+  }
+  claims.erase(closed);
+  return true;
+}
+
+AddressOwner AddressBook::Find(const IpAddress& ip, int64_t at_ns) {
+  const auto found = entries_.find(ip);
+  if (found == entries_.end()) {
+    return {};
+  }
+  Entry& entry = found->second;
+  if (const uint64_t version = taps_.Refresh(); entry.version != version) {
+    entry.unanimous =
+        Judge(entry.claims, [](const TapTable::Entry&) { return true; }).value_or(AddressOwner());
+    entry.version = version;
+  }
+  if (entry.unanimous.pod != nullptr) {
+    return entry.unanimous;
+  }
+  std::optional<AddressOwner> owner = Judge(entry.claims, [&](const TapTable::Entry& tap) {
+    return tap.tap->opened_ns <= at_ns && (!tap.retired || at_ns < tap.retired_ns);
+  });
+  if (!owner) {
+    owner = Judge(entry.claims, [](const TapTable::Entry& tap) { return !tap.retired; });
+  }
+  return owner.value_or(AddressOwner());
+}
+
+template <typename Predicate>
+std::optional<AddressOwner> AddressBook::Judge(const std::vector<capture::TapId>& claims,
+                                               Predicate counts) {
+  std::optional<AddressOwner> owner;
+  for (const capture::TapId& claim : claims) {
+    const TapTable::Entry* tap = taps_.Find(claim);
+    if (tap == nullptr || !counts(*tap)) {
+      continue;
+    }
+    if (owner && !SamePod(owner->pod, tap->tap->pod)) {
+      return AddressOwner();
+    }
+    const bool stale = tap->retired && (!owner || owner->state == MetadataState::kStale);
+    owner = AddressOwner{tap->tap->pod, stale ? MetadataState::kStale : MetadataState::kResolved};
+  }
+  if (owner && owner->pod == nullptr) {
+    return AddressOwner();
+  }
+  return owner;
+}
+
+void AddressBook::OnTick() {
+  const uint64_t version = taps_.Refresh();
+  if (version == swept_version_) {
+    return;
+  }
+  swept_version_ = version;
+  const auto gone = [&](const capture::TapId& tap) { return taps_.Find(tap) == nullptr; };
+  absl::erase_if(entries_, [&](auto& item) {
+    std::erase_if(item.second.claims, gone);
+    return item.second.claims.empty();
+  });
+  absl::erase_if(addresses_of_tap_, [&](const auto& item) { return gone(item.first); });
+}
+
+}  // namespace podtap::enrichment

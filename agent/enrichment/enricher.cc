@@ -1,0 +1,249 @@
+#include "agent/enrichment/enricher.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "agent/enrichment/trace_context.h"
+#include "common/text.h"
+
+namespace podtap::enrichment {
+namespace {
+
+constexpr std::string_view kProbeUserAgent = "kube-probe/";
+constexpr std::string_view kEventStream = "text/event-stream";
+
+bool EqualsIgnoreCase(std::string_view a, std::string_view lower) {
+  return a.size() == lower.size() &&
+         std::equal(a.begin(), a.end(), lower.begin(), [](char x, char y) {
+           return (x >= 'A' && x <= 'Z' ? static_cast<char>(x - 'A' + 'a') : x) == y;
+         });
+}
+
+bool IsEventStream(std::string_view content_type) {
+  std::string_view type = content_type.substr(0, content_type.find(';'));
+  while (type.ends_with(' ')) {
+    type.remove_suffix(1);
+  }
+  return EqualsIgnoreCase(type, kEventStream);
+}
+
+// Segments can arrive in an order that makes a later byte older.
+uint64_t Since(int64_t start_ns, int64_t time_ns) {
+  return static_cast<uint64_t>(std::max<int64_t>(time_ns - start_ns, 0));
+}
+
+}  // namespace
+
+Enricher::Enricher(const EnricherOptions& options, const Clock& clock, TapReader& taps,
+                   AddressBook& book, std::vector<EventSink*> sinks)
+    : reporters_(options.reporters),
+      allowed_(options.allowed_headers),
+      clock_(clock),
+      taps_(taps),
+      book_(book),
+      sinks_(std::move(sinks)) {}
+
+bool Enricher::IsExcluded(bool pod_is_client) const {
+  switch (reporters_) {
+    case ReporterFilter::kBoth:
+      return false;
+    case ReporterFilter::kClient:
+      return !pod_is_client;
+    case ReporterFilter::kServer:
+      return pod_is_client;
+  }
+  return false;
+}
+
+void Enricher::OnExchange(pairing::Exchange exchange) {
+  ++counters_.exchanges;
+  // Also of reports that are not wanted: they prove who owns the address all the same.
+  book_.Learn(exchange.connection.tap, exchange.connection.local);
+  if (IsExcluded(exchange.pod_is_client)) {
+    ++counters_.excluded_by_reporters;
+    return;
+  }
+  const TapTable::Entry* tap = taps_.Find(exchange.connection.tap);
+  if (tap == nullptr) {
+    ++counters_.tap_unknown;
+    return;
+  }
+  cut_ = false;
+  event_.exchange_key = exchange.exchange_key;
+  event_.connection_id = exchange.connection_id;
+  event_.exchange_index = exchange.exchange_index;
+  event_.outcome = exchange.outcome;
+  event_.flags = exchange.flags;
+  event_.informational_status_codes = std::move(exchange.informational_status_codes);
+  event_.upgrade_protocol.clear();
+  cut_ |= !AppendSafeText(event_.upgrade_protocol, exchange.upgrade_protocol, kMaxHeaderNameBytes);
+  FillEnds(exchange, *tap);
+  FillTimes(exchange);
+  FillRequest(exchange);
+  event_.is_event_stream = false;
+  if (exchange.response) {
+    FillResponse(*exchange.response);
+  } else {
+    event_.response.reset();
+  }
+  counters_.texts_cut += cut_ ? 1 : 0;
+  ++counters_.events;
+  for (EventSink* sink : sinks_) {
+    sink->OnEvent(event_);
+  }
+}
+
+void Enricher::FillEnds(const pairing::Exchange& exchange, const TapTable::Entry& tap) {
+  const capture::ConnectionKey& key = exchange.connection;
+  Endpoint local{.ip = key.local, .port = key.local_port};
+  if (tap.tap->pod != nullptr) {
+    local.kind = EndpointKind::kPod;
+    local.metadata_state = tap.retired ? MetadataState::kStale : MetadataState::kResolved;
+    local.pod = tap.tap->pod;
+  }
+  event_.tap = tap.tap;
+  Endpoint remote = NameFarEnd(key.remote, key.remote_port, exchange.request.start_ns);
+  event_.reporter = exchange.pod_is_client ? Reporter::kClient : Reporter::kServer;
+  event_.source = std::move(exchange.pod_is_client ? local : remote);
+  event_.destination = std::move(exchange.pod_is_client ? remote : local);
+}
+
+Endpoint Enricher::NameFarEnd(const IpAddress& ip, uint16_t port, int64_t at_ns) {
+  Endpoint end{.ip = ip, .port = port};
+  if (taps_.IsNodeAddress(ip)) {
+    end.kind = EndpointKind::kNode;
+    end.metadata_state = MetadataState::kResolved;
+    return end;
+  }
+  const AddressOwner owner = book_.Find(ip, at_ns);
+  end.metadata_state = owner.state;
+  if (owner.pod != nullptr) {
+    end.kind = EndpointKind::kPod;
+    end.pod = owner.pod;
+  }
+  return end;
+}
+
+void Enricher::FillTimes(const pairing::Exchange& exchange) {
+  const int64_t start_ns = exchange.request.start_ns;
+  event_.start_unix_ns = start_ns + (clock_.WallNs() - clock_.MonotonicNs());
+  event_.request_end_ns = Since(start_ns, exchange.request_end_ns);
+  event_.response_start_ns =
+      exchange.response ? Since(start_ns, exchange.response->head.start_ns) : 0;
+  event_.end_ns = Since(start_ns, exchange.end_ns);
+}
+
+void Enricher::FillTarget(const http::RequestHead& head) {
+  EventRequest& request = event_.request;
+  request.method.clear();
+  request.path.clear();
+  request.query.clear();
+  request.host.clear();
+  cut_ |= !AppendSafeTarget(request.method, head.method, kMaxMethodBytes);
+  const TargetParts parts = SplitTarget(head.method, head.target);
+  cut_ |= !AppendSafePath(request.path, parts.path);
+  cut_ |= !AppendSafeQuery(request.query, parts.query);
+  // RFC 9112 section 3.2.2: the absolute form wins over the Host header. An authority form yields
+  // to it, since both are the same where the client is sound.
+  if (head.method != "CONNECT") {
+    cut_ |= !AppendSafeAuthority(request.host, parts.authority);
+  }
+}
+
+void Enricher::FillRequest(const pairing::Exchange& exchange) {
+  const http::RequestHead& head = exchange.request;
+  EventRequest& request = event_.request;
+  FillTarget(head);
+  request.protocol_version = head.minor_version == 0 ? "1.0" : "1.1";
+  request.header_size = head.size;
+  request.body_size = exchange.request_body_size;
+  FillHeaders(head.headers, request.headers);
+  if (request.host.empty()) {
+    FillFromHeader(head.headers, request.headers, "host", request.host);
+  }
+  if (request.host.empty() && head.method == "CONNECT") {
+    cut_ |= !AppendSafeAuthority(request.host, head.target);
+  }
+  FillFromHeader(head.headers, request.headers, "user-agent", request.user_agent);
+  FillFromHeader(head.headers, request.headers, "content-type", request.content_type);
+  event_.is_probe = request.user_agent.starts_with(kProbeUserAgent);
+  FillTrace(head.headers);
+}
+
+void Enricher::FillTrace(const http::HeaderMap& headers) {
+  event_.trace_id.clear();
+  event_.span_id.clear();
+  bool found = false;
+  for (size_t i = 0; i < headers.size(); ++i) {
+    const http::HeaderField field = headers[i];
+    if (!EqualsIgnoreCase(field.name, "traceparent")) {
+      continue;
+    }
+    // More than one names no trace.
+    const std::optional<TraceContext> trace = found ? std::nullopt : ParseTraceparent(field.value);
+    event_.trace_id.assign(trace ? trace->trace_id : std::string_view());
+    event_.span_id.assign(trace ? trace->span_id : std::string_view());
+    found = true;
+  }
+}
+
+void Enricher::FillResponse(const pairing::ExchangeResponse& from) {
+  if (!event_.response) {
+    event_.response.emplace();
+  }
+  EventResponse& response = *event_.response;
+  response.status_code = from.head.status_code;
+  response.header_size = from.head.size;
+  response.body_size = from.body_size;
+  FillHeaders(from.head.headers, response.headers);
+  FillFromHeader(from.head.headers, response.headers, "content-type", response.content_type);
+  event_.is_event_stream = IsEventStream(response.content_type);
+}
+
+void Enricher::FillFromHeader(const http::HeaderMap& from, const Headers& safe,
+                              std::string_view lower_name, std::string& out) {
+  out.clear();
+  // Usually it is on the allow-list, and its safe value is there already.
+  for (const auto& [name, value] : safe) {
+    if (name == lower_name) {
+      out = value;
+      return;
+    }
+  }
+  for (size_t i = 0; i < from.size(); ++i) {
+    const http::HeaderField field = from[i];
+    if (EqualsIgnoreCase(field.name, lower_name)) {
+      cut_ |= !AppendSafeHeaderValue(out, lower_name, field.value);
+      return;
+    }
+  }
+}
+
+void Enricher::FillHeaders(const http::HeaderMap& from, Headers& to) {
+  // A flood of one allowed field must not make a giant event.
+  constexpr size_t kMaxHeaders = 32;
+  size_t used = 0;
+  for (size_t i = 0; i < from.size(); ++i) {
+    const http::HeaderField field = from[i];
+    const std::string_view name = allowed_.Match(field.name);
+    if (name.empty()) {
+      continue;
+    }
+    if (used == kMaxHeaders) {
+      cut_ = true;
+      break;
+    }
+    // Entries are overwritten in place, which keeps their memory.
+    if (used == to.size()) {
+      to.emplace_back();
+    }
+    to[used].first.assign(name);
+    to[used].second.clear();
+    cut_ |= !AppendSafeHeaderValue(to[used].second, name, field.value);
+    ++used;
+  }
+  to.resize(used);
+}
+
+}  // namespace podtap::enrichment
