@@ -1,0 +1,115 @@
+#include "agent/exporter/collector_client.h"
+
+#include <algorithm>
+#include <optional>
+#include <random>
+#include <utility>
+
+#include "common/log.h"
+#include "common/status.h"
+
+namespace podtap::exporter {
+namespace {
+
+using std::chrono::steady_clock;
+
+// While stopping there is no time for patience.
+constexpr int64_t kRetryWhileStoppingNs = 200'000'000;
+
+std::function<double()> RandomSource() {
+  return [engine = std::mt19937_64(std::random_device()())]() mutable {
+    return std::uniform_real_distribution<double>(0.0, 1.0)(engine);
+  };
+}
+
+}  // namespace
+
+CollectorClient::CollectorClient(CollectorClientOptions options, EventLog& log, const Clock& clock,
+                                 StatusFiller fill_status)
+    : options_(std::move(options)),
+      log_(log),
+      clock_(clock),
+      fill_status_(std::move(fill_status)),
+      backoff_(options_.backoff, RandomSource()) {}
+
+CollectorClient::~CollectorClient() {
+  if (thread_.joinable()) {
+    Stop(std::chrono::milliseconds(0));
+  }
+}
+
+void CollectorClient::Start() {
+  PODTAP_CHECK(!thread_.joinable());
+  thread_ = std::thread([this] { Run(); });
+}
+
+uint64_t CollectorClient::Stop(std::chrono::milliseconds timeout) {
+  stop_.Request(steady_clock::now() + timeout);
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+  return log_.counters().queued;
+}
+
+bool CollectorClient::IsDone() const {
+  const std::optional<StopGate::TimePoint> deadline = stop_.deadline();
+  return deadline && (steady_clock::now() >= *deadline || log_.counters().queued == 0);
+}
+
+void CollectorClient::Run() {
+  while (!IsDone()) {
+    absl::Status end;
+    v1::CloseReason reason;
+    {
+      CollectorSession session(options_, log_, clock_, fill_status_, stop_, counters_);
+      end = session.Run([this] { OnWorking(); });
+      reason = session.close_reason();
+      if (session.progressed()) {
+        backoff_.Reset();
+      }
+    }
+    if (end.ok() || IsDone()) {
+      return;
+    }
+    OnFailed(end, reason);
+    if (reason == v1::CLOSE_REASON_TAKEN_OVER) {
+      // Two agents of one node name would take turns for ever; let that be seldom.
+      backoff_.SetToMax();
+    }
+    int64_t delay_ns = backoff_.NextDelayNs();
+    if (IsDone()) {
+      return;
+    }
+    if (stop_.deadline()) {
+      // The gate no longer sleeps once it has been asked.
+      delay_ns = std::min(delay_ns, kRetryWhileStoppingNs);
+      std::this_thread::sleep_for(std::chrono::nanoseconds(delay_ns));
+    } else {
+      stop_.Sleep(std::chrono::nanoseconds(delay_ns));
+    }
+  }
+}
+
+void CollectorClient::OnWorking() {
+  if (outage_) {
+    PODTAP_LOG_INFO("collector {} is back", options_.collector.ToString());
+  } else {
+    PODTAP_LOG_INFO("connected to collector {}", options_.collector.ToString());
+  }
+  outage_ = false;
+}
+
+void CollectorClient::OnFailed(const absl::Status& cause, v1::CloseReason reason) {
+  ++counters_.streams_failed;
+  if (outage_) {
+    return;
+  }
+  outage_ = true;
+  const char* advice = reason == v1::CLOSE_REASON_TAKEN_OVER
+                           ? "is another agent running with this node name?"
+                           : "events are kept in memory meanwhile";
+  PODTAP_LOG_WARN("collector {} can't be reached: {}; {}", options_.collector.ToString(),
+                  std::string(cause.message()), advice);
+}
+
+}  // namespace podtap::exporter
