@@ -1,0 +1,148 @@
+#include "agent/agent.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "agent/ledger.h"
+#include "common/log.h"
+#include "common/status.h"
+
+namespace podtap {
+namespace {
+
+constexpr std::chrono::milliseconds kDeliveryTimeout{3'000};
+constexpr std::chrono::milliseconds kPrintTimeout{1'000};
+
+uint64_t RandomEpoch() {
+  std::random_device random;
+  uint64_t epoch = 0;
+  while (epoch == 0) {
+    epoch = static_cast<uint64_t>(random()) << 32 | random();
+  }
+  return epoch;
+}
+
+}  // namespace
+
+Agent::Agent(AgentOptions options)
+    : options_(std::move(options)),
+      origin_{.node_name = options_.node_name,
+              .cluster_name = options_.cluster_name,
+              .epoch = RandomEpoch()} {}
+
+Agent::~Agent() = default;
+
+absl::Status Agent::Start() {
+  const int64_t start_unix_ns = clock_.WallNs();
+  if (options_.collector) {
+    log_.emplace(exporter::EventLogOptions{.origin = origin_}, clock_);
+  }
+  if (options_.to_stdout) {
+    // When nobody reads the lines any more, there is nothing left to do.
+    stdout_sink_.emplace(
+        exporter::StdoutSinkOptions{
+            .origin = origin_, .format = options_.format, .colour = options_.colour},
+        [] { ::kill(::getpid(), SIGTERM); });
+  }
+  PODTAP_RETURN_IF_ERROR(StartCapture());
+  if (options_.collector) {
+    client_.emplace(exporter::CollectorClientOptions{.collector = *options_.collector,
+                                                     .origin = origin_,
+                                                     .agent_version = PODTAP_VERSION,
+                                                     .start_unix_ns = start_unix_ns},
+                    *log_, clock_, [this](v1::AgentStatus& status) { FillStatus(status); });
+    client_->Start();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Agent::StartCapture() {
+  PODTAP_ASSIGN_OR_RETURN(
+      program_, capture::CaptureProgram::Load(
+                    {.capture_bytes = options_.capture_bytes, .ring_bytes = options_.ring_bytes}));
+  std::vector<enrichment::EventSink*> sinks;
+  if (stdout_sink_) {
+    sinks.push_back(&*stdout_sink_);
+  }
+  if (log_) {
+    sinks.push_back(&*log_);
+  }
+  PODTAP_ASSIGN_OR_RETURN(
+      shard_, Shard::Start({.enricher = {.reporters = options_.reporters}}, *program_, directory_,
+                           clock_, std::move(sinks), log_ ? &*log_ : nullptr));
+  taps_.emplace(*program_, [this](capture::TapId tap) { shard_->TapClosed(tap); });
+  manager_.emplace(*taps_, directory_, *program_, clock_);
+  PODTAP_ASSIGN_OR_RETURN(watcher_, discovery::Watcher::Start(options_.netns_directory,
+                                                              [this](const discovery::View& view) {
+                                                                manager_->OnView(view);
+                                                              }));
+  return absl::OkStatus();
+}
+
+void Agent::Stop() {
+  watcher_.reset();
+  taps_->CloseAll();
+  shard_->Stop();
+  uint64_t unsent = 0;
+  if (client_) {
+    unsent = client_->Stop(kDeliveryTimeout);
+  }
+  if (stdout_sink_) {
+    stdout_sink_->Stop(kPrintTimeout);
+  }
+  LogSummary(unsent);
+}
+
+void Agent::FillStatus(v1::AgentStatus& status) const {
+  const auto add = [&](v1::LedgerStage stage) {
+    return [&status, stage](const CounterValue& value) {
+      *status.add_ledger() = ToLedgerEntry(stage, value);
+    };
+  };
+  if (const absl::StatusOr<capture::TapCounters> totals = taps_->Totals(); totals.ok()) {
+    for (v1::LedgerEntry& entry : KernelLedger(*totals)) {
+      *status.add_ledger() = std::move(entry);
+    }
+  }
+  manager_->Visit(add(v1::LEDGER_STAGE_CAPTURE));
+  for (v1::LedgerEntry& entry : shard_->Ledger()) {
+    *status.add_ledger() = std::move(entry);
+  }
+  if (log_) {
+    log_->counters().Visit(add(v1::LEDGER_STAGE_EXPORTER));
+  }
+  if (client_) {
+    client_->Visit(add(v1::LEDGER_STAGE_EXPORTER));
+  }
+  if (stdout_sink_) {
+    stdout_sink_->counters().Visit(add(v1::LEDGER_STAGE_EXPORTER));
+  }
+  status.set_taps(static_cast<uint32_t>(taps_->open_count()));
+  status.set_open_exchanges(shard_->open_exchanges());
+}
+
+void Agent::LogSummary(uint64_t unsent) const {
+  v1::AgentStatus status;
+  FillStatus(status);
+  uint64_t events = 0;
+  std::string losses;
+  for (const v1::LedgerEntry& entry : status.ledger()) {
+    if (entry.stage() == v1::LEDGER_STAGE_ENRICHMENT && entry.name() == "events") {
+      events = entry.count();
+    }
+    if (entry.is_loss() && entry.count() > 0) {
+      losses += absl::StrFormat(" %s=%d", entry.name(), entry.count());
+    }
+  }
+  if (unsent > 0) {
+    losses += absl::StrFormat(" unsent=%d", unsent);
+  }
+  PODTAP_LOG_INFO("stopped; {} events, lost:{}", events, losses.empty() ? " nothing" : losses);
+}
+
+}  // namespace podtap

@@ -1,0 +1,59 @@
+// The agent put together: builds the stages in flow order, and stops them so that what was seen is
+// handed on before the process ends.
+//
+// Threads: main (waits for a signal), discovery, tap closing, the shard, the collector client, the
+// printer of --stdout. They meet at TapDirectory, EventLog and the ledger's copies.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "agent/capture/capture_program.h"
+#include "agent/capture/tap_set.h"
+#include "agent/discovery/watcher.h"
+#include "agent/enrichment/tap_directory.h"
+#include "agent/exporter/collector_client.h"
+#include "agent/exporter/event_log.h"
+#include "agent/exporter/stdout_sink.h"
+#include "agent/options.h"
+#include "agent/shard.h"
+#include "agent/tap_manager.h"
+#include "common/clock.h"
+
+namespace podtap {
+
+// Start(), then Stop(); from one thread.
+class Agent {
+ public:
+  explicit Agent(AgentOptions options);
+  ~Agent();
+
+  // Fails when the kernel side can't be loaded or the kernel can't be asked for interfaces; an
+  // unreachable collector is not a failure.
+  absl::Status Start();
+  // Closes the taps, ends what is open, delivers what is queued (bounded in time), and logs what
+  // became of it.
+  void Stop();
+
+ private:
+  absl::Status StartCapture();
+  void FillStatus(v1::AgentStatus& status) const;
+  void LogSummary(uint64_t unsent) const;
+
+  const AgentOptions options_;
+  const SystemClock clock_;
+  const exporter::EventOrigin origin_;
+
+  enrichment::TapDirectory directory_;
+  std::optional<capture::CaptureProgram> program_;
+  std::optional<exporter::EventLog> log_;
+  std::optional<exporter::StdoutSink> stdout_sink_;
+  std::unique_ptr<Shard> shard_;
+  std::optional<capture::TapSet> taps_;
+  std::optional<TapManager> manager_;
+  std::unique_ptr<discovery::Watcher> watcher_;
+  std::optional<exporter::CollectorClient> client_;
+};
+
+}  // namespace podtap

@@ -1,0 +1,104 @@
+#include "agent/options.h"
+
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+
+#include "common/command_line.h"
+#include "common/text.h"
+
+namespace podtap {
+namespace {
+
+// What the flags hold before they are checked.
+struct Flags {
+  std::string collector;
+  std::string discovery = "netns";
+  std::string output;
+  std::string reporters = "both";
+  bool insecure = false;
+};
+
+void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
+  app.add_option("--collector", flags.collector, "Send events to the collector at HOST:PORT");
+  app.add_flag("--stdout", options.to_stdout, "Print one line per exchange");
+  app.add_option("-o,--output", flags.output,
+                 "Format of --stdout: compact (default on a terminal) or json")
+      ->check(CLI::IsMember({"compact", "json"}));
+  app.add_option("--discovery", flags.discovery,
+                 "Where pods come from: netns (named network namespaces in /run/netns)")
+      ->check(CLI::IsMember({"netns"}))
+      ->capture_default_str();
+  app.add_option("--node-name", options.node_name, "Name of this node (default: host name)");
+  app.add_option("--cluster-name", options.cluster_name, "Name of the cluster");
+  app.add_option("--capture-bytes", options.capture_bytes,
+                 "Longest payload of a segment that is copied whole (256 to 16384)")
+      ->capture_default_str();
+  app.add_option("--ring-bytes", options.ring_bytes,
+                 "Size of the ring between kernel and agent; a power of two")
+      ->capture_default_str();
+  app.add_option("--reporters", flags.reporters, "Reports to make: both, client or server")
+      ->check(CLI::IsMember({"both", "client", "server"}))
+      ->capture_default_str();
+  app.add_flag("--insecure", flags.insecure,
+               "Allow plain text to a collector that is not on loopback");
+  app.add_option("--log-level", options.log_level, "debug, info, warn or error")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
+}
+
+absl::Status Check(const Flags& flags, AgentOptions& options) {
+  if (!flags.collector.empty()) {
+    absl::StatusOr<HostPort> collector = ParseHostPort("--collector", flags.collector);
+    if (!collector.ok()) {
+      return collector.status();
+    }
+    const absl::Status plain = CheckPlainText("--collector", *collector, flags.insecure);
+    if (!plain.ok()) {
+      return plain;
+    }
+    options.collector = *std::move(collector);
+  }
+  if (!options.collector && !options.to_stdout) {
+    return absl::InvalidArgumentError(
+        "nowhere to send events: give --collector HOST:PORT, --stdout, or both");
+  }
+  if (!flags.output.empty() && !options.to_stdout) {
+    return absl::InvalidArgumentError("-o: has a meaning only with --stdout");
+  }
+  return absl::OkStatus();
+}
+
+std::string HostName() {
+  char name[HOST_NAME_MAX + 1] = "";
+  ::gethostname(name, sizeof(name) - 1);
+  return name[0] != '\0' ? name : "unknown";
+}
+
+}  // namespace
+
+std::variant<AgentOptions, int> ParseAgentOptions(int argc, const char* const* argv) {
+  CLI::App app("Shows the HTTP requests that this node's pods make and serve.", "podtap-agent");
+  AgentOptions options;
+  Flags flags;
+  AddFlags(app, options, flags);
+  if (const std::optional<int> exit_code = ParseCommandLine(app, argc, argv)) {
+    return *exit_code;
+  }
+  if (const absl::Status status = Check(flags, options); !status.ok()) {
+    return ReportFailure(app.get_name(), status);
+  }
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  const bool compact = flags.output.empty() ? terminal : flags.output == "compact";
+  options.format = compact ? exporter::LineFormat::kCompact : exporter::LineFormat::kJson;
+  options.colour = terminal && std::getenv("NO_COLOR") == nullptr;
+  options.reporters = flags.reporters == "client"   ? enrichment::ReporterFilter::kClient
+                      : flags.reporters == "server" ? enrichment::ReporterFilter::kServer
+                                                    : enrichment::ReporterFilter::kBoth;
+  options.node_name = SafeText(options.node_name.empty() ? HostName() : options.node_name, 253);
+  options.cluster_name = SafeText(options.cluster_name, 253);
+  return options;
+}
+
+}  // namespace podtap

@@ -1,0 +1,168 @@
+#include "agent/shard.h"
+
+#include <utility>
+
+#include "agent/ledger.h"
+#include "common/status.h"
+
+namespace podtap {
+namespace {
+
+constexpr int64_t kTickNs = 50'000'000;
+constexpr int64_t kBookTickNs = 1'000'000'000;
+// How long a lone record may wait; see RingReader.
+constexpr int kPollMs = 20;
+
+v1::LedgerStage ToProto(Pipeline::Stage stage) {
+  switch (stage) {
+    case Pipeline::Stage::kReassembly:
+      return v1::LEDGER_STAGE_REASSEMBLY;
+    case Pipeline::Stage::kHttp:
+      return v1::LEDGER_STAGE_HTTP;
+    case Pipeline::Stage::kPairing:
+      return v1::LEDGER_STAGE_PAIRING;
+  }
+  return v1::LEDGER_STAGE_UNSPECIFIED;
+}
+
+}  // namespace
+
+Shard::Shard(const ShardOptions& options, const capture::CaptureProgram& program,
+             enrichment::TapDirectory& directory, const Clock& clock,
+             std::vector<enrichment::EventSink*> sinks, exporter::EventLog* log)
+    : clock_(clock),
+      log_(log),
+      connections_(program),
+      taps_(directory),
+      book_(taps_),
+      enricher_(options.enricher, clock, taps_, book_, std::move(sinks)),
+      pipeline_(options.limits, enricher_, connections_) {}
+
+absl::StatusOr<std::unique_ptr<Shard>> Shard::Start(const ShardOptions& options,
+                                                    const capture::CaptureProgram& program,
+                                                    enrichment::TapDirectory& directory,
+                                                    const Clock& clock,
+                                                    std::vector<enrichment::EventSink*> sinks,
+                                                    exporter::EventLog* log) {
+  std::unique_ptr<Shard> shard(
+      new Shard(options, program, directory, clock, std::move(sinks), log));
+  PODTAP_ASSIGN_OR_RETURN(
+      shard->reader_,
+      capture::RingReader::Create(program, [raw = shard.get()](const capture::Segment& segment) {
+        raw->OnSegment(segment);
+      }));
+  shard->thread_ = std::thread([raw = shard.get()] { raw->Run(); });
+  return shard;
+}
+
+Shard::~Shard() { Stop(); }
+
+void Shard::TapClosed(const capture::TapId& tap) {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_.push_back(tap);
+  }
+  reader_->WakeUp();
+}
+
+void Shard::Stop() {
+  if (!thread_.joinable()) {
+    return;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  reader_->WakeUp();
+  thread_.join();
+}
+
+std::vector<v1::LedgerEntry> Shard::Ledger() const {
+  const std::lock_guard lock(mutex_);
+  return ledger_;
+}
+
+uint64_t Shard::open_exchanges() const {
+  const std::lock_guard lock(mutex_);
+  return open_exchanges_;
+}
+
+void Shard::Run() {
+  bool stopping = false;
+  while (true) {
+    {
+      const std::lock_guard lock(mutex_);
+      closing_.insert(closing_.end(), closed_.begin(), closed_.end());
+      closed_.clear();
+      stopping = stopping_;
+    }
+    const bool emptied = reader_->Read();
+    if (emptied) {
+      EndClosedTaps();
+    }
+    const int64_t now_ns = clock_.MonotonicNs();
+    if (now_ns - last_tick_ns_ >= kTickNs) {
+      last_tick_ns_ = now_ns;
+      OnTick(now_ns);
+    }
+    if (emptied && stopping) {
+      pipeline_.Finish(now_ns);
+      PublishLedger();
+      return;
+    }
+    if (emptied) {
+      reader_->Wait(kPollMs);
+    }
+  }
+}
+
+void Shard::OnSegment(const capture::Segment& segment) {
+  // A source address proves its owner, and does so before an exchange with it ends elsewhere.
+  if (segment.direction == capture::Direction::kFromPod &&
+      !(segment.key.tap == last_learned_tap_ && segment.key.local == last_learned_ip_)) {
+    last_learned_tap_ = segment.key.tap;
+    last_learned_ip_ = segment.key.local;
+    book_.Learn(segment.key.tap, segment.key.local);
+  }
+  pipeline_.OnSegment(segment);
+}
+
+void Shard::EndClosedTaps() {
+  for (const capture::TapId& tap : closing_) {
+    pipeline_.CloseTap(tap, clock_.MonotonicNs());
+  }
+  closing_.clear();
+}
+
+void Shard::OnTick(int64_t now_ns) {
+  pipeline_.OnTick(now_ns);
+  if (log_ != nullptr) {
+    log_->Seal(now_ns);
+  }
+  if (now_ns - last_book_tick_ns_ >= kBookTickNs) {
+    last_book_tick_ns_ = now_ns;
+    book_.OnTick();
+  }
+  PublishLedger();
+}
+
+void Shard::PublishLedger() {
+  std::vector<v1::LedgerEntry> ledger;
+  const auto add = [&](v1::LedgerStage stage) {
+    return [&ledger, stage](const CounterValue& value) {
+      ledger.push_back(ToLedgerEntry(stage, value));
+    };
+  };
+  reader_->Visit(add(v1::LEDGER_STAGE_CAPTURE));
+  connections_.Visit(add(v1::LEDGER_STAGE_CAPTURE));
+  pipeline_.VisitCounters([&](Pipeline::Stage stage, const CounterValue& value) {
+    ledger.push_back(ToLedgerEntry(ToProto(stage), value));
+  });
+  enricher_.counters().Visit(add(v1::LEDGER_STAGE_ENRICHMENT));
+  book_.Visit(add(v1::LEDGER_STAGE_ENRICHMENT));
+  const std::lock_guard lock(mutex_);
+  ledger_ = std::move(ledger);
+  open_exchanges_ = pipeline_.open_exchanges();
+}
+
+}  // namespace podtap

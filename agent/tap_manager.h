@@ -1,0 +1,64 @@
+// Opens and closes taps so that they are those that discovery wants.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <set>
+
+#include "agent/capture/connection_map.h"
+#include "agent/capture/tap_set.h"
+#include "agent/discovery/watcher.h"
+#include "agent/enrichment/tap_directory.h"
+#include "common/clock.h"
+#include "common/counter.h"
+
+namespace podtap {
+
+// OnView() belongs to discovery's thread; counters can be visited from any.
+class TapManager {
+ public:
+  // All are borrowed and outlive the manager.
+  TapManager(capture::TapSet& taps, enrichment::TapDirectory& directory,
+             const capture::CaptureProgram& program, const Clock& clock)
+      : taps_(taps), directory_(directory), connections_(program), clock_(clock) {}
+
+  void OnView(const discovery::View& view);
+
+  template <typename Visitor>
+  void Visit(Visitor visit) const {
+    visit(CounterValue{.name = "taps_opened", .count = opened_});
+    visit(CounterValue{.name = "taps_closed", .count = closed_});
+    visit(CounterValue{.name = "taps_failed", .count = failed_});
+    visit(CounterValue{.name = "connections_swept", .count = swept_});
+  }
+
+ private:
+  struct OpenTap {
+    discovery::WantedTap wanted;
+    capture::TapId id;
+  };
+
+  void CloseUnwanted(const std::map<uint32_t, const discovery::WantedTap*>& wanted);
+  void Open(const discovery::WantedTap& wanted);
+  void Sweep();
+
+  capture::TapSet& taps_;
+  enrichment::TapDirectory& directory_;
+  const capture::ConnectionMap connections_;
+  const Clock& clock_;
+
+  // By interface index.
+  std::map<uint32_t, OpenTap> open_;
+  // Interfaces whose failure has been logged.
+  std::set<uint32_t> reported_;
+  bool idle_logged_ = false;
+  int64_t last_sweep_ns_ = 0;
+
+  std::atomic<uint64_t> opened_{0};
+  std::atomic<uint64_t> closed_{0};
+  std::atomic<uint64_t> failed_{0};
+  std::atomic<uint64_t> swept_{0};
+};
+
+}  // namespace podtap
