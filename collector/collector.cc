@@ -1,0 +1,85 @@
+#include "collector/collector.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+
+#include <chrono>
+#include <mutex>
+
+#include "absl/strings/str_format.h"
+#include "common/status.h"
+
+namespace podtap {
+namespace {
+
+constexpr int kMaxMessageBytes = 4 << 20;
+constexpr auto kStopTime = std::chrono::milliseconds(1500);
+
+void Configure(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxSendMessageSize(kMaxMessageBytes);
+  // A port that is taken is an error, not something to share.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // Agents ping every 30 seconds, also when they have nothing to send.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Finds peers that went away without a word.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const CollectorOptions& options,
+                                                            const Clock* clock) {
+  auto collector = std::unique_ptr<Collector>(new Collector);
+  PODTAP_ASSIGN_OR_RETURN(collector->store_,
+                          store::sqlite::SqliteStore::Open(options.store, clock));
+  collector->ingest_ = std::make_unique<ingest::IngestService>(collector->store_.get(), clock);
+  collector->query_ = std::make_unique<query::QueryService>(
+      options.query, collector->store_.get(), clock,
+      [ingest = collector->ingest_.get()](v1::GetServerStatusResponse* response) {
+        ingest->AddStatus(response);
+      });
+  PODTAP_RETURN_IF_ERROR(collector->Listen(options.listen));
+  return collector;
+}
+
+absl::Status Collector::Listen(const HostPort& listen) {
+  // Naming it links the plugin, which registers itself.
+  static std::once_flag reflection;
+  std::call_once(reflection, grpc::reflection::InitProtoReflectionServerBuilderPlugin);
+
+  grpc::ServerBuilder builder;
+  Configure(builder);
+  int port = 0;
+  builder.AddListeningPort(listen.ToString(), grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&health_);
+  builder.RegisterService(ingest_.get());
+  builder.RegisterService(query_.get());
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr || port == 0) {
+    return absl::UnavailableError(absl::StrFormat(
+        "listen on %s: the address is in use or not of this machine", listen.ToString()));
+  }
+  address_ = listen;
+  address_.port = static_cast<uint16_t>(port);
+  return absl::OkStatus();
+}
+
+Collector::~Collector() { Stop(); }
+
+void Collector::Stop() {
+  if (server_ == nullptr) {
+    return;
+  }
+  health_.Stop();
+  ingest_->Stop();
+  query_->Stop();
+  server_->Shutdown(std::chrono::system_clock::now() + kStopTime);
+  server_->Wait();
+  server_.reset();
+  // Stores what is still queued.
+  store_.reset();
+}
+
+}  // namespace podtap

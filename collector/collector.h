@@ -1,0 +1,57 @@
+// The collector put together: store, services, server.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "collector/health_service.h"
+#include "collector/ingest/ingest_service.h"
+#include "collector/query/query_service.h"
+#include "collector/store/event_store.h"
+#include "collector/store/sqlite/sqlite_store.h"
+#include "common/clock.h"
+#include "common/grpc_target.h"
+
+namespace podtap {
+
+struct CollectorOptions {
+  HostPort listen{.host = "127.0.0.1", .port = 4270, .is_loopback = true};
+  store::sqlite::StoreOptions store;
+  query::QueryOptions query;
+};
+
+// Thread-safe after Start(). The destructor stops what Stop() has not.
+class Collector {
+ public:
+  // Opens the store and listens. `clock` outlives the collector. Errors name what can't be used.
+  static absl::StatusOr<std::unique_ptr<Collector>> Start(const CollectorOptions& options,
+                                                          const Clock* clock);
+  ~Collector();
+
+  // The address in use; its port is the one bound when 0 was asked for.
+  const HostPort& address() const { return address_; }
+
+  // Ends all streams, each with a reason, stores what is under way, and stops listening. Takes at
+  // most about 1.5 seconds.
+  void Stop();
+
+  store::sqlite::SqliteStore& store() { return *store_; }
+
+ private:
+  Collector() = default;
+  absl::Status Listen(const HostPort& listen);
+
+  HostPort address_;
+  std::unique_ptr<store::sqlite::SqliteStore> store_;
+  HealthService health_;
+  std::unique_ptr<ingest::IngestService> ingest_;
+  std::unique_ptr<query::QueryService> query_;
+  // Last: it stops before what it serves goes.
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace podtap
