@@ -1,0 +1,90 @@
+// podtap: the client. Flags, signals, exit codes.
+#include <grpcpp/grpcpp.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <thread>
+
+#include "cli/observe.h"
+#include "cli/options.h"
+#include "common/clock.h"
+#include "common/command_line.h"
+#include "common/grpc_log.h"
+#include "common/log.h"
+#include "common/stop_signal.h"
+
+namespace podtap::cli {
+namespace {
+
+std::shared_ptr<grpc::Channel> Connect(const HostPort& server) {
+  grpc::ChannelArguments arguments;
+  // An answer of many events can be larger than the 4 MiB that gRPC takes by default.
+  arguments.SetMaxReceiveMessageSize(16 << 20);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // Finds out that the collector went away without a word.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  return grpc::CreateCustomChannel(server.ToString(), grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+// Ends the process, with what is printed printed whole.
+void ExitOnSignal() {
+  std::thread([] {
+    WaitForStopSignal();
+    // A line that is being written may be stuck in a pipe that nobody reads: wait only a moment.
+    for (int i = 0; i < 20 && ftrylockfile(stdout) != 0; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    std::_Exit(kExitDone);
+  }).detach();
+}
+
+bool PrintLine(const std::string& line) {
+  flockfile(stdout);
+  const bool written = std::fwrite(line.data(), 1, line.size(), stdout) == line.size() &&
+                       std::fputc('\n', stdout) != EOF && std::fflush(stdout) == 0;
+  const int error = errno;
+  funlockfile(stdout);
+  if (!written && error != EPIPE) {
+    // A reader that has seen enough is not an error; a full disk is.
+    std::perror("podtap: standard output");
+    std::_Exit(kExitFailed);
+  }
+  return written;
+}
+
+int Run(int argc, char** argv) {
+  BlockStopSignals();
+  const char* no_colour = std::getenv("NO_COLOR");
+  const auto parsed = ParseArguments(argc, argv,
+                                     {.stdout_is_terminal = ::isatty(STDOUT_FILENO) == 1,
+                                      .no_colour = no_colour != nullptr && no_colour[0] != '\0',
+                                      .now_ns = SystemClock().WallNs()});
+  if (const int* exit_code = std::get_if<int>(&parsed)) {
+    return *exit_code;
+  }
+  const auto& options = std::get<ObserveOptions>(parsed);
+  if (const absl::Status status = InitLog("warn"); !status.ok()) {
+    return ReportFailure("podtap", status);
+  }
+  RouteGrpcLog();
+  ExitOnSignal();
+  const auto stub = v1::QueryService::NewStub(Connect(options.server));
+  const ObserveOutput output{.event_line = PrintLine, .note = [](const std::string& text) {
+                               std::fprintf(stderr, "podtap: %s\n", text.c_str());
+                             }};
+  const absl::Status status = Observe(options, *stub, output);
+  return status.ok() ? kExitDone : ReportFailure("podtap", status);
+}
+
+}  // namespace
+}  // namespace podtap::cli
+
+int main(int argc, char** argv) { return podtap::cli::Run(argc, argv); }

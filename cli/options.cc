@@ -1,0 +1,137 @@
+#include "cli/options.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+#include "cli/filter_flags.h"
+#include "common/command_line.h"
+#include "common/status.h"
+#include "common/text.h"
+#include "common/units.h"
+
+namespace podtap::cli {
+namespace {
+
+constexpr int32_t kDefaultLast = 20;
+constexpr int32_t kMaxLast = 100'000;
+
+// What the flags hold before they are checked.
+struct Flags {
+  std::string server = "127.0.0.1:4270";
+  std::string output;
+  std::optional<int32_t> last;
+  std::string since;
+  std::string until;
+  bool follow = false;
+  bool insecure = false;
+  FilterValues filters;
+};
+
+void AddFlags(CLI::App& app, Flags& flags) {
+  app.add_option("--server", flags.server, "Address of the collector")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  app.add_option("-o,--output", flags.output,
+                 "compact (default on a terminal), or json: one podtap.v1.HttpEvent per line")
+      ->check(CLI::IsMember({"compact", "json"}));
+  app.add_option("--last", flags.last,
+                 "Newest matching events to print (default: 20; all with --since or --until)")
+      ->check(CLI::Range(0, kMaxLast))
+      ->type_name("N");
+  app.add_option("--since", flags.since,
+                 "Events that began at or after this: 5m (ago) or 2030-01-02T15:04:05Z")
+      ->type_name("TIME");
+  app.add_option("--until", flags.until, "Events that began before this")->type_name("TIME");
+  app.add_flag("-f,--follow", flags.follow, "Go on with new events as they are stored");
+  app.add_flag("--insecure", flags.insecure,
+               "Allow plain text to a collector that is not on loopback");
+  AddFilterFlags(app, flags.filters);
+}
+
+// "5m" is that long before now; else RFC 3339.
+absl::StatusOr<int64_t> ParseTime(const std::string& flag, const std::string& text,
+                                  int64_t now_ns) {
+  if (const absl::StatusOr<int64_t> ago_ns = ParseDurationNs(flag, text); ago_ns.ok()) {
+    return now_ns - *ago_ns;
+  }
+  absl::Time time;
+  std::string error;
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error)) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%s: \"%s\" is neither a duration like 5m nor a time like "
+                        "2030-01-02T15:04:05Z",
+                        flag, SafeText(text, 100)));
+  }
+  return absl::ToUnixNanos(time);
+}
+
+void SetTimestamp(int64_t unix_ns, google::protobuf::Timestamp* time) {
+  constexpr int64_t kNsPerSecond = 1'000'000'000;
+  const int64_t nanos = (unix_ns % kNsPerSecond + kNsPerSecond) % kNsPerSecond;
+  time->set_seconds((unix_ns - nanos) / kNsPerSecond);
+  time->set_nanos(static_cast<int32_t>(nanos));
+}
+
+absl::Status SetTimeRange(const Flags& flags, int64_t now_ns, v1::TimeRange* range) {
+  if (flags.follow && !flags.until.empty()) {
+    return absl::InvalidArgumentError("--until: has no meaning with --follow");
+  }
+  if (!flags.since.empty()) {
+    PODTAP_ASSIGN_OR_RETURN(const int64_t since_ns, ParseTime("--since", flags.since, now_ns));
+    SetTimestamp(since_ns, range->mutable_start_time());
+  }
+  if (!flags.until.empty()) {
+    PODTAP_ASSIGN_OR_RETURN(const int64_t until_ns, ParseTime("--until", flags.until, now_ns));
+    SetTimestamp(until_ns, range->mutable_end_time());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Check(const Flags& flags, const Surroundings& surroundings, ObserveOptions* options) {
+  PODTAP_ASSIGN_OR_RETURN(options->server, ParseHostPort("--server", flags.server));
+  PODTAP_RETURN_IF_ERROR(CheckPlainText("--server", options->server, flags.insecure));
+  options->json = flags.output.empty() ? !surroundings.stdout_is_terminal : flags.output == "json";
+  options->colour = surroundings.stdout_is_terminal && !surroundings.no_colour;
+  options->follow = flags.follow;
+  options->last = flags.last;
+  if (!flags.last && flags.since.empty() && flags.until.empty()) {
+    options->last = kDefaultLast;
+  }
+  PODTAP_RETURN_IF_ERROR(SetTimeRange(flags, surroundings.now_ns, &options->time_range));
+  return BuildFilters(flags.filters, &options->include, &options->exclude);
+}
+
+}  // namespace
+
+std::variant<ObserveOptions, int> ParseArguments(int argc, const char* const* argv,
+                                                 const Surroundings& surroundings) {
+  CLI::App app("Shows HTTP requests from a podtap collector.", "podtap");
+  app.set_version_flag("--version", "podtap " PODTAP_VERSION);
+  app.require_subcommand(1);
+  CLI::App& observe = *app.add_subcommand("observe", "Print events");
+  Flags flags;
+  AddFlags(observe, flags);
+
+  const absl::StatusOr<std::vector<std::string>> marked = MarkFilterValues(argc, argv);
+  if (!marked.ok()) {
+    return UsageError(app, std::string(marked.status().message()));
+  }
+  std::vector<const char*> pointers;
+  for (const std::string& argument : *marked) {
+    pointers.push_back(argument.c_str());
+  }
+  if (const std::optional<int> exit_code =
+          ParseCommandLine(app, static_cast<int>(pointers.size()), pointers.data())) {
+    return *exit_code;
+  }
+  ObserveOptions options;
+  if (const absl::Status status = Check(flags, surroundings, &options); !status.ok()) {
+    return UsageError(app, std::string(status.message()));
+  }
+  return options;
+}
+
+}  // namespace podtap::cli

@@ -1,0 +1,36 @@
+// What `podtap observe` is told on its command line.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <variant>
+
+#include "common/grpc_target.h"
+#include "podtap/v1/query_service.pb.h"
+
+namespace podtap::cli {
+
+struct ObserveOptions {
+  HostPort server;
+  bool json = false;
+  bool colour = false;
+  // Newest events to begin with; absent means all of the time range.
+  std::optional<int32_t> last;
+  bool follow = false;
+  v1::TimeRange time_range;
+  google::protobuf::RepeatedPtrField<v1::EventFilter> include;
+  google::protobuf::RepeatedPtrField<v1::EventFilter> exclude;
+};
+
+// What the options depend on besides the arguments.
+struct Surroundings {
+  bool stdout_is_terminal = false;
+  bool no_colour = false;
+  int64_t now_ns = 0;
+};
+
+// The options, checked, or the exit code to end with (what is wrong has been said).
+std::variant<ObserveOptions, int> ParseArguments(int argc, const char* const* argv,
+                                                 const Surroundings& surroundings);
+
+}  // namespace podtap::cli
