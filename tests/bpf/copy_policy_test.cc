@@ -1,0 +1,354 @@
+// What is copied, sampled, skipped and refused on a connection, through test-run.
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_format.h"
+#include "agent/capture/connection_map.h"
+#include "bpf/capture_abi.h"
+#include "tests/support/capture_harness.h"
+
+namespace podtap::testing {
+namespace {
+
+using capture::ConnectionKey;
+using capture::ConnectionMap;
+using capture::Direction;
+using capture::Feedback;
+using capture::Verdict;
+
+constexpr char kGet[] = "GET /a HTTP/1.1\r\n\r\n";
+constexpr char kHead[] = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+constexpr uint32_t kClientIsn = 1000;
+constexpr uint32_t kServerIsn = 5000;
+
+// One connection from the pod, with sequence numbers kept.
+class Conversation {
+ public:
+  explicit Conversation(CaptureHarness& harness, uint16_t port = 40000)
+      : harness_(harness), port_(port) {}
+
+  void Open() {
+    harness_.TestRun(Make(Direction::kFromPod, kClientIsn).Flags(kSyn).Frame(),
+                     Direction::kFromPod);
+    harness_.TestRun(Make(Direction::kToPod, kServerIsn).Flags(kSyn | kAck).Frame(),
+                     Direction::kToPod);
+  }
+  void Send(Direction direction, const std::string& payload, uint8_t flags = kAck) {
+    uint32_t& seq = seq_[static_cast<int>(direction)];
+    SendAt(direction, seq, payload, flags);
+    seq += static_cast<uint32_t>(payload.size());
+  }
+  void SendAt(Direction direction, uint32_t seq, const std::string& payload, uint8_t flags = kAck) {
+    harness_.TestRun(Make(direction, seq).Payload(payload).Flags(flags).Frame(), direction);
+  }
+  uint32_t seq(Direction direction) const { return seq_[static_cast<int>(direction)]; }
+
+ private:
+  Packet Make(Direction direction, uint32_t seq) const {
+    return direction == Direction::kFromPod
+               ? Packet().V4("192.0.2.1", "192.0.2.2").Tcp(port_, 80).Seq(seq)
+               : Packet().V4("192.0.2.2", "192.0.2.1").Tcp(80, port_).Seq(seq);
+  }
+  CaptureHarness& harness_;
+  uint16_t port_;
+  uint32_t seq_[2] = {kClientIsn + 1, kServerIsn + 1};
+};
+
+class CopyPolicyTest : public ::testing::Test {
+ protected:
+  // A response whose body is under way: enough of it copied that feedback is looked up.
+  ConnectionKey StartDownload(Conversation& conversation) {
+    conversation.Open();
+    conversation.Send(Direction::kFromPod, kGet);
+    conversation.Send(Direction::kToPod, kHead);
+    for (int i = 0; i < 3; ++i) {
+      conversation.Send(Direction::kToPod, std::string(1448, 'b'));
+    }
+    EXPECT_EQ(harness_.Records().size(), 5u);
+    return harness_.Records().back().segment.key;
+  }
+  void PostSkip(const ConnectionKey& key, uint32_t until) {
+    Feedback feedback{.verdict = Verdict::kHttp};
+    feedback.skip_until[static_cast<int>(Direction::kToPod)] = until;
+    map_.OnFeedback(key, feedback);
+  }
+  Recorded Last() { return harness_.Records().back(); }
+
+  CaptureHarness harness_{{.l3_base = 0, .max_connections = 1000}};
+  ConnectionMap map_{harness_.program()};
+};
+
+TEST_F(CopyPolicyTest, PayloadUpToCaptureBytesIsCopiedWholeAndLongerIsSampled) {
+  CaptureHarness harness({.l3_base = 0, .capture_bytes = 256});
+  Conversation conversation(harness);
+  conversation.Open();
+  conversation.Send(Direction::kFromPod, kGet);
+  conversation.Send(Direction::kToPod, kHead);
+  conversation.Send(Direction::kToPod, std::string(256, 'a'));
+  EXPECT_EQ(harness.Records().back().head, std::string(256, 'a'));
+  EXPECT_EQ(harness.Count(PT_COUNT_SAMPLED), 0u);
+  std::string body(1000, 'm');
+  body.replace(0, 3, "abc");
+  body.replace(997, 3, "xyz");
+  conversation.Send(Direction::kToPod, body);
+  const Recorded last = harness.Records().back();
+  EXPECT_EQ(harness.Count(PT_COUNT_SAMPLED), 1u);
+  EXPECT_EQ(last.head, body.substr(0, 256));
+  EXPECT_EQ(last.tail, body.substr(1000 - PT_TAIL_BYTES));
+  EXPECT_EQ(last.segment.wire_len, 1000u);
+}
+
+TEST_F(CopyPolicyTest, HeadIsCopiedBeyondCaptureBytes) {
+  CaptureHarness harness({.l3_base = 0, .capture_bytes = 256});
+  Conversation conversation(harness);
+  conversation.Open();
+  const std::string request = "GET / HTTP/1.1\r\nX: " + std::string(2000, 'x') + "\r\n\r\n";
+  conversation.Send(Direction::kFromPod, request);
+  EXPECT_EQ(harness.Records().back().head, request);
+  EXPECT_EQ(harness.Count(PT_COUNT_COPIED), 1u);
+}
+
+TEST_F(CopyPolicyTest, SkippedBytesBecomeOneRecordWhenTheTargetIsReached) {
+  Conversation conversation(harness_);
+  const ConnectionKey key = StartDownload(conversation);
+  const uint32_t begin = conversation.seq(Direction::kToPod);
+  PostSkip(key, begin + 10 * 1448);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(harness_.Records().size(), 5u) << "segment " << i;
+    conversation.Send(Direction::kToPod, std::string(1448, 's'));
+  }
+  ASSERT_EQ(harness_.Records().size(), 6u);
+  EXPECT_TRUE(Last().segment.coalesced);
+  EXPECT_EQ(Last().segment.seq, begin);
+  EXPECT_EQ(Last().segment.wire_len, 10u * 1448);
+  EXPECT_EQ(Last().head, "");
+  EXPECT_EQ(harness_.Count(PT_COUNT_SKIPPED), 10u);
+  EXPECT_EQ(harness_.CountBytes(PT_COUNT_SKIPPED), 10u * 1448);
+}
+
+TEST_F(CopyPolicyTest, SegmentAcrossTheTargetIsCopiedFromTheTargetOn) {
+  Conversation conversation(harness_);
+  const ConnectionKey key = StartDownload(conversation);
+  const uint32_t begin = conversation.seq(Direction::kToPod);
+  PostSkip(key, begin + 100);
+  conversation.Send(Direction::kToPod, std::string(100, 's') + "HTTP/1.1 204 No Content\r\n\r\n");
+  ASSERT_EQ(harness_.Records().size(), 7u);
+  const Recorded run = harness_.Records()[5];
+  EXPECT_TRUE(run.segment.coalesced);
+  EXPECT_EQ(run.segment.seq, begin);
+  EXPECT_EQ(run.segment.wire_len, 100u);
+  EXPECT_EQ(Last().segment.seq, begin + 100);
+  EXPECT_EQ(Last().head, "HTTP/1.1 204 No Content\r\n\r\n");
+  // The target is behind now and means nothing any more.
+  conversation.Send(Direction::kToPod, "more");
+  EXPECT_EQ(Last().head, "more");
+}
+
+TEST_F(CopyPolicyTest, HeadBehindASkippedBodyIsCopiedAsAHead) {
+  CaptureHarness harness({.l3_base = 0, .capture_bytes = 256});
+  ConnectionMap map(harness.program());
+  Conversation conversation(harness);
+  conversation.Open();
+  conversation.Send(Direction::kFromPod, kGet);
+  conversation.Send(Direction::kToPod, kHead);
+  for (int i = 0; i < 20; ++i) {
+    conversation.Send(Direction::kToPod, std::string(1000, 'b'));
+  }
+  Feedback feedback{.verdict = Verdict::kHttp};
+  feedback.skip_until[static_cast<int>(Direction::kToPod)] =
+      conversation.seq(Direction::kToPod) + 100;
+  map.OnFeedback(harness.Records().back().segment.key, feedback);
+  const std::string head = "HTTP/1.1 200 OK\r\nX: " + std::string(1500, 'x') + "\r\n\r\n";
+  conversation.Send(Direction::kToPod, std::string(100, 's') + head);
+  EXPECT_EQ(harness.Records().back().head, head);
+}
+
+TEST_F(CopyPolicyTest, ClosingReportsWhatWasSkippedSoFar) {
+  for (const Direction closer : {Direction::kFromPod, Direction::kToPod}) {
+    for (const uint8_t flag : {kFin, kRst}) {
+      CaptureHarness harness({.l3_base = 0});
+      ConnectionMap map(harness.program());
+      Conversation conversation(harness);
+      conversation.Open();
+      conversation.Send(Direction::kFromPod, kGet);
+      conversation.Send(Direction::kToPod, kHead + std::string(2000, 'b'));
+      conversation.Send(Direction::kToPod, std::string(2900, 'b'));
+      const uint32_t begin = conversation.seq(Direction::kToPod);
+      Feedback feedback{.verdict = Verdict::kHttp};
+      feedback.skip_until[static_cast<int>(Direction::kToPod)] = begin + 50'000;
+      map.OnFeedback(harness.Records().back().segment.key, feedback);
+      conversation.Send(Direction::kToPod, std::string(1000, 's'));
+      conversation.Send(Direction::kToPod, std::string(1000, 's'));
+      ASSERT_EQ(harness.Records().size(), 3u);
+      conversation.Send(closer, "", flag);
+      ASSERT_EQ(harness.Records().size(), 5u);
+      EXPECT_TRUE(harness.Records()[3].segment.coalesced);
+      EXPECT_EQ(harness.Records()[3].segment.seq, begin);
+      EXPECT_EQ(harness.Records()[3].segment.wire_len, 2000u);
+      EXPECT_EQ(harness.Records()[4].segment.fin, flag == kFin);
+      EXPECT_EQ(harness.Records()[4].segment.rst, flag == kRst);
+    }
+  }
+}
+
+TEST_F(CopyPolicyTest, FinWithSkippedPayloadIsStillReported) {
+  Conversation conversation(harness_);
+  const ConnectionKey key = StartDownload(conversation);
+  const uint32_t begin = conversation.seq(Direction::kToPod);
+  PostSkip(key, begin + 5000);
+  conversation.Send(Direction::kToPod, std::string(1000, 's'), kFin | kAck);
+  ASSERT_EQ(harness_.Records().size(), 7u);
+  EXPECT_EQ(harness_.Records()[5].segment.wire_len, 1000u);
+  EXPECT_TRUE(Last().segment.fin);
+  EXPECT_EQ(Last().segment.seq, begin + 1000);
+  EXPECT_EQ(Last().segment.wire_len, 0u);
+}
+
+TEST_F(CopyPolicyTest, FeedbackForAnOlderConnectionOfTheTupleMeansNothing) {
+  Conversation conversation(harness_);
+  ConnectionKey key = StartDownload(conversation);
+  key.opened_ns -= 1;
+  PostSkip(key, conversation.seq(Direction::kToPod) + 5000);
+  conversation.Send(Direction::kToPod, "copied");
+  EXPECT_EQ(Last().head, "copied");
+}
+
+TEST_F(CopyPolicyTest, OpaqueByFeedback) {
+  Conversation conversation(harness_);
+  const ConnectionKey key = StartDownload(conversation);
+  map_.OnFeedback(key, {.verdict = Verdict::kOpaque});
+  conversation.Send(Direction::kToPod, "HTTP/1.1 200 OK\r\n\r\n");
+  EXPECT_EQ(harness_.Count(PT_COUNT_OPAQUE), 1u);
+  EXPECT_EQ(harness_.Records().size(), 5u);
+}
+
+TEST_F(CopyPolicyTest, ForgottenConnectionIsPickedUpOnlyAtAHead) {
+  Conversation conversation(harness_);
+  const ConnectionKey key = StartDownload(conversation);
+  map_.OnForgotten(key);
+  conversation.Send(Direction::kToPod, "body, body");
+  EXPECT_EQ(harness_.Count(PT_COUNT_MIDSTREAM), 1u);
+  conversation.Send(Direction::kFromPod, kGet);
+  EXPECT_EQ(Last().head, kGet);
+  EXPECT_FALSE(Last().segment.client.has_value());
+  EXPECT_NE(Last().segment.key.opened_ns, key.opened_ns);
+}
+
+TEST_F(CopyPolicyTest, ForgettingAnOlderConnectionLeavesTheTuplesNewOne) {
+  Conversation conversation(harness_);
+  ConnectionKey key = StartDownload(conversation);
+  key.opened_ns -= 1;
+  map_.OnForgotten(key);
+  conversation.Send(Direction::kToPod, "body, body");
+  EXPECT_EQ(Last().head, "body, body");
+}
+
+TEST_F(CopyPolicyTest, UndecidedConnectionIsCopiedUpToItsLimitAndHttpLiftsIt) {
+  Conversation conversation(harness_);
+  conversation.Open();
+  for (int i = 0; i < 4; ++i) {
+    conversation.Send(Direction::kFromPod, std::string(1024, 'q'));
+  }
+  EXPECT_EQ(harness_.Records().size(), 4u);
+  conversation.Send(Direction::kFromPod, "beyond");
+  EXPECT_EQ(harness_.Count(PT_COUNT_UNDECIDED), 1u);
+  ASSERT_EQ(harness_.Records().size(), 4u);
+  map_.OnFeedback(Last().segment.key, {.verdict = Verdict::kHttp});
+  conversation.Send(Direction::kFromPod, "seen");
+  EXPECT_EQ(Last().head, "seen");
+}
+
+TEST_F(CopyPolicyTest, LongRequestBodyDoesNotMakeItsConnectionUndecided) {
+  Conversation conversation(harness_);
+  conversation.Open();
+  conversation.Send(Direction::kFromPod, "POST / HTTP/1.1\r\nContent-Length: 20480\r\n\r\n");
+  for (int i = 0; i < 20; ++i) {
+    conversation.Send(Direction::kFromPod, std::string(1024, 'q'));
+  }
+  EXPECT_EQ(harness_.Records().size(), 21u);
+  EXPECT_EQ(harness_.Count(PT_COUNT_UNDECIDED), 0u);
+}
+
+TEST_F(CopyPolicyTest, NewSynOnTheTupleBeginsANewConnection) {
+  Conversation first(harness_);
+  first.Open();
+  first.Send(Direction::kFromPod, kGet);
+  const ConnectionKey old_key = Last().segment.key;
+  harness_.TestRun(Packet().V4("192.0.2.1", "192.0.2.2").Tcp(40000, 80).Seq(77).Flags(kSyn).Frame(),
+                   Direction::kFromPod);
+  first.SendAt(Direction::kFromPod, 78, kGet);
+  EXPECT_GT(Last().segment.key.opened_ns, old_key.opened_ns);
+  EXPECT_EQ(Last().segment.initial_seq[0], 77u);
+  EXPECT_EQ(harness_.Count(PT_TALLY_CONNECTIONS), 2u);
+}
+
+TEST_F(CopyPolicyTest, SynSentAgainChangesNothing) {
+  Conversation conversation(harness_);
+  conversation.Open();
+  conversation.Open();
+  conversation.Send(Direction::kFromPod, kGet);
+  EXPECT_EQ(Last().segment.initial_seq[0], kClientIsn);
+  EXPECT_EQ(Last().segment.initial_seq[1], kServerIsn);
+}
+
+TEST_F(CopyPolicyTest, FullConnectionTableIsCounted) {
+  CaptureHarness harness({.l3_base = 0, .max_connections = 64});
+  for (uint16_t port = 1000; port < 1200; ++port) {
+    Conversation conversation(harness, port);
+    conversation.Open();
+    conversation.Send(Direction::kFromPod, kGet);
+  }
+  EXPECT_EQ(harness.Count(PT_COUNT_COPIED) + harness.Count(PT_COUNT_TABLE_FULL), 200u);
+  EXPECT_GT(harness.Count(PT_COUNT_TABLE_FULL), 100u);
+  EXPECT_EQ(harness.Records().size(), harness.Count(PT_COUNT_COPIED));
+}
+
+TEST_F(CopyPolicyTest, FullRingIsCountedAndNothingElseIsLost) {
+  CaptureHarness harness({.l3_base = 0, .ring_bytes = 64 * 1024});
+  Conversation conversation(harness);
+  conversation.Open();
+  const std::string request = "GET / HTTP/1.1\r\nX: " + std::string(900, 'x') + "\r\n\r\n";
+  for (int i = 0; i < 200; ++i) {
+    conversation.Send(Direction::kFromPod, request);
+  }
+  const uint64_t refused = harness.Count(PT_COUNT_RING_FULL);
+  EXPECT_GT(refused, 100u);
+  EXPECT_EQ(harness.CountBytes(PT_COUNT_RING_FULL), refused * request.size());
+  EXPECT_EQ(harness.Count(PT_COUNT_COPIED) + refused, 200u);
+  EXPECT_EQ(harness.Records().size(), harness.Count(PT_TALLY_RECORDS));
+}
+
+TEST_F(CopyPolicyTest, BodiesAreSampledWhenTheRingIsHalfFull) {
+  CaptureHarness harness({.l3_base = 0, .ring_bytes = 64 * 1024});
+  Conversation conversation(harness);
+  conversation.Open();
+  conversation.Send(Direction::kFromPod, kGet);
+  conversation.Send(Direction::kToPod, kHead);
+  for (int i = 0; i < 60; ++i) {
+    conversation.Send(Direction::kToPod, std::string(1000, 'b'));
+  }
+  EXPECT_GT(harness.Count(PT_COUNT_SAMPLED), 20u);
+  EXPECT_EQ(harness.Count(PT_COUNT_RING_FULL), 0u);
+  const Recorded last = harness.Records().back();
+  EXPECT_EQ(last.segment.wire_len, 1000u);
+  EXPECT_EQ(last.head.size(), 128u);
+  EXPECT_EQ(last.tail.size(), static_cast<size_t>(PT_TAIL_BYTES));
+}
+
+TEST_F(CopyPolicyTest, SweepRemovesOnlyIdleConnections) {
+  Conversation old_one(harness_, 1001);
+  old_one.Open();
+  old_one.Send(Direction::kFromPod, kGet);
+  const int64_t between = Last().segment.time_ns + 1;
+  Conversation new_one(harness_, 1002);
+  new_one.Open();
+  new_one.Send(Direction::kFromPod, kGet);
+  EXPECT_EQ(map_.Sweep(between), 1u);
+  EXPECT_EQ(map_.Sweep(between), 0u);
+  old_one.Send(Direction::kToPod, "body");
+  EXPECT_EQ(harness_.Count(PT_COUNT_MIDSTREAM), 1u);
+  new_one.Send(Direction::kFromPod, "more");
+  EXPECT_EQ(Last().head, "more");
+}
+
+}  // namespace
+}  // namespace podtap::testing

@@ -1,0 +1,177 @@
+// Discovery against the kernel: the collisions that matching by interface index would fall for.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+
+#include "absl/strings/str_format.h"
+#include "agent/discovery/watcher.h"
+#include "tests/support/netns.h"
+
+namespace podtap::testing {
+namespace {
+
+using discovery::PodNamespace;
+using discovery::Rtnl;
+using discovery::View;
+using discovery::WantedTap;
+using discovery::Watcher;
+
+constexpr char kDirectory[] = "/run/netns";
+
+// Taps wanted for one pod, by the names of their interfaces.
+std::vector<std::string> TapsOf(const std::vector<WantedTap>& taps, const std::string& pod) {
+  std::vector<std::string> names;
+  for (const WantedTap& tap : taps) {
+    if (tap.pod.pod_name == pod) {
+      names.push_back(tap.interface_name);
+    }
+  }
+  return names;
+}
+
+std::vector<WantedTap> LookOnce() {
+  absl::StatusOr<Rtnl> rtnl = Rtnl::Open();
+  EXPECT_TRUE(rtnl.ok()) << rtnl.status();
+  const auto links = rtnl->Links();
+  EXPECT_TRUE(links.ok()) << links.status();
+  const auto namespaces = discovery::ListNamedNamespaces(kDirectory, *rtnl);
+  EXPECT_TRUE(namespaces.ok()) << namespaces.status();
+  return discovery::PlanTaps(*links, *namespaces);
+}
+
+TEST(DiscoveryTest, FindsThePodsInterfaceThoughEveryPodsEth0HasTheSameIndex) {
+  const PodNetns web("web");
+  const PodNetns api("api");
+  const std::vector<WantedTap> taps = LookOnce();
+  EXPECT_THAT(TapsOf(taps, web.name()), ::testing::ElementsAre(web.host_interface()));
+  EXPECT_THAT(TapsOf(taps, api.name()), ::testing::ElementsAre(api.host_interface()));
+}
+
+// A pair inside a pod whose ends have the indexes of another pod's host interface and its
+// neighbour: matching by IFLA_LINK would give the other pod's interface to this one.
+TEST(DiscoveryTest, PairInsideAPodNeverLeadsToAnotherPodsInterface) {
+  const PodNetns victim("victim");
+  const PodNetns pod("inner");
+  const uint32_t index = victim.host_interface_index();
+  RunCommand(absl::StrFormat("ip -n %s link add name in0 index %d type veth peer name in1 index %d",
+                             pod.name(), index + 1, index));
+  const std::vector<WantedTap> taps = LookOnce();
+  EXPECT_THAT(TapsOf(taps, pod.name()), ::testing::ElementsAre(pod.host_interface()));
+  EXPECT_THAT(TapsOf(taps, victim.name()), ::testing::ElementsAre(victim.host_interface()));
+}
+
+TEST(DiscoveryTest, PairBetweenTwoPodsIsNotTheHosts) {
+  const PodNetns one("one");
+  const PodNetns two("two");
+  RunCommand(absl::StrFormat("ip -n %s link add direct type veth peer name direct netns %s",
+                             one.name(), two.name()));
+  const std::vector<WantedTap> taps = LookOnce();
+  EXPECT_THAT(TapsOf(taps, one.name()), ::testing::ElementsAre(one.host_interface()));
+  EXPECT_THAT(TapsOf(taps, two.name()), ::testing::ElementsAre(two.host_interface()));
+}
+
+TEST(DiscoveryTest, MacvlanHasNoHostSide) {
+  const PodNetns pod("macvlan");
+  const PodNetns master("master");
+  RunCommand(
+      absl::StrFormat("ip link add link %s name mv%s type macvlan mode bridge && "
+                      "ip link set mv%s netns %s",
+                      master.host_interface(), master.host_interface().substr(2),
+                      master.host_interface().substr(2), pod.name()));
+  EXPECT_THAT(TapsOf(LookOnce(), pod.name()), ::testing::ElementsAre(pod.host_interface()));
+}
+
+TEST(DiscoveryTest, TwoInterfacesOfOnePod) {
+  const PodNetns pod("two-nics");
+  const std::string second = pod.host_interface() + "b";
+  RunCommand(
+      absl::StrFormat("ip link add %s type veth peer name eth1 netns %s", second, pod.name()));
+  EXPECT_THAT(TapsOf(LookOnce(), pod.name()),
+              ::testing::UnorderedElementsAre(pod.host_interface(), second));
+  RunCommand("ip link del " + second);
+}
+
+TEST(DiscoveryTest, WhatIsNoNamespaceIsLeftOut) {
+  absl::StatusOr<Rtnl> rtnl = Rtnl::Open();
+  ASSERT_TRUE(rtnl.ok());
+  const std::filesystem::path directory =
+      std::filesystem::temp_directory_path() / absl::StrFormat("pt%d", ::getpid());
+  std::filesystem::create_directory(directory);
+  std::ofstream(directory / "empty-file");
+  std::filesystem::create_symlink("/proc/self/ns/net", directory / "own");
+  std::filesystem::create_symlink("/proc/self/ns/mnt", directory / "other-kind");
+  const auto namespaces = discovery::ListNamedNamespaces(directory.string(), *rtnl);
+  std::filesystem::remove_all(directory);
+  ASSERT_TRUE(namespaces.ok());
+  EXPECT_THAT(*namespaces, ::testing::IsEmpty());
+  const auto missing = discovery::ListNamedNamespaces(directory.string(), *rtnl);
+  ASSERT_TRUE(missing.ok());
+  EXPECT_THAT(*missing, ::testing::IsEmpty());
+}
+
+TEST(DiscoveryTest, LookingHoldsNoNamespaceOpen) {
+  PodNetns pod("held");
+  LookOnce();
+  const std::string host_interface = pod.host_interface();
+  // Without deleting the interface: it goes when its namespace does.
+  RunCommand("ip netns del " + pod.name());
+  EXPECT_EQ(::system(absl::StrFormat("for i in $(seq 300); do test -e /sys/class/net/%s || exit 0; "
+                                     "sleep 0.01; done; exit 1",
+                                     host_interface)
+                         .c_str()),
+            0);
+  pod.Forget();
+}
+
+// The newest view, and waiting for one.
+class Views {
+ public:
+  void Put(const View& view) {
+    const std::lock_guard lock(mutex_);
+    view_ = view;
+    changed_.notify_all();
+  }
+  bool WaitFor(const std::function<bool(const View&)>& condition) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return condition(view_); });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  View view_;
+};
+
+TEST(WatcherTest, ReportsPodsThatComeAndGoWithinAMoment) {
+  Views views;
+  const auto watcher = Watcher::Start(kDirectory, [&](const View& view) { views.Put(view); });
+  ASSERT_TRUE(watcher.ok()) << watcher.status();
+  PodNetns pod("comes");
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_TRUE(
+      views.WaitFor([&](const View& view) { return TapsOf(view.taps, pod.name()).size() == 1; }));
+  pod.Remove();
+  EXPECT_TRUE(
+      views.WaitFor([&](const View& view) { return TapsOf(view.taps, pod.name()).empty(); }));
+  // By events, and not by the look that comes every few seconds.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
+}
+
+TEST(WatcherTest, KnowsTheNodesAddresses) {
+  Views views;
+  PodNetns pod("addresses");
+  pod.AddAddresses("10.98.7.1/24", "10.98.7.2/24");
+  const auto watcher = Watcher::Start(kDirectory, [&](const View& view) { views.Put(view); });
+  ASSERT_TRUE(watcher.ok()) << watcher.status();
+  EXPECT_TRUE(views.WaitFor([](const View& view) {
+    return std::ranges::count(view.node_addresses, *IpAddress::Parse("10.98.7.1")) == 1;
+  }));
+}
+
+}  // namespace
+}  // namespace podtap::testing

@@ -1,0 +1,76 @@
+#include "tests/support/capture_harness.h"
+
+#include <bpf/bpf.h>
+#include <gtest/gtest.h>
+
+#include "common/status.h"
+
+namespace podtap::testing {
+
+using capture::Direction;
+using capture::Polarity;
+
+CaptureHarness::CaptureHarness(capture::ProgramOptions options) {
+  absl::StatusOr<capture::CaptureProgram> program = capture::CaptureProgram::Load(options);
+  PODTAP_CHECK(program.ok() ||
+               (std::fprintf(stderr, "%s\n", program.status().ToString().c_str()), false));
+  program_.emplace(*std::move(program));
+  auto reader = capture::RingReader::Create(*program_, [this](const capture::Segment& segment) {
+    Recorded recorded{.segment = segment,
+                      .head = std::string(segment.head.begin(), segment.head.end()),
+                      .tail = std::string(segment.tail.begin(), segment.tail.end())};
+    recorded.segment.head = {};
+    recorded.segment.tail = {};
+    records_.push_back(std::move(recorded));
+  });
+  PODTAP_CHECK(reader.ok());
+  reader_ = *std::move(reader);
+  // Under test-run no frame is outgoing, so the polarity alone sets the direction.
+  for (const Direction direction : {Direction::kFromPod, Direction::kToPod}) {
+    const auto polarity = direction == Direction::kFromPod ? Polarity::kHostSide : Polarity{0};
+    auto dispatcher = program_->MakeDispatcher(kTap, polarity);
+    PODTAP_CHECK(dispatcher.ok());
+    dispatchers_[static_cast<int>(direction)] = *std::move(dispatcher);
+  }
+}
+
+void CaptureHarness::TestRun(const Bytes& frame, Direction direction) {
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
+              .data_size_in = static_cast<uint32_t>(frame.size()));
+  const int error =
+      bpf_prog_test_run_opts(dispatchers_[static_cast<int>(direction)].get(), &options);
+  ASSERT_EQ(error, 0) << "frame of " << frame.size() << " bytes";
+  ASSERT_EQ(options.retval, 0u);
+}
+
+void CaptureHarness::Attach(uint32_t interface_index) {
+  auto tap = capture::PacketTap::Open(interface_index,
+                                      dispatchers_[static_cast<int>(Direction::kFromPod)].get());
+  ASSERT_TRUE(tap.ok()) << tap.status();
+  tap_.emplace(*std::move(tap));
+}
+
+std::vector<Recorded>& CaptureHarness::Records() {
+  while (!reader_->Read()) {
+  }
+  return records_;
+}
+
+uint64_t CaptureHarness::Count(int reason) const {
+  return program_->ReadCounters(kTap.slot).value()[static_cast<size_t>(reason)].count;
+}
+
+uint64_t CaptureHarness::CountBytes(int reason) const {
+  return program_->ReadCounters(kTap.slot).value()[static_cast<size_t>(reason)].bytes;
+}
+
+uint64_t CaptureHarness::Packets() const {
+  const capture::TapCounters counters = program_->ReadCounters(kTap.slot).value();
+  uint64_t sum = 0;
+  for (size_t reason = 0; reason < PT_COUNT_REASONS; ++reason) {
+    sum += counters[reason].count;
+  }
+  return sum;
+}
+
+}  // namespace podtap::testing

@@ -1,0 +1,267 @@
+#include "agent/enrichment/enricher.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/unit/enrichment/exchange_builder.h"
+
+namespace podtap::enrichment {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::Pair;
+
+class EnricherTest : public testing::Test {
+ protected:
+  EnricherTest() {
+    directory_.Publish(MakeTap(1, "web"));
+    directory_.Publish(MakeTap(2, "api"));
+  }
+
+  Event Enrich(pairing::Exchange exchange) {
+    const size_t before = sink_.events.size();
+    enricher_.OnExchange(std::move(exchange));
+    EXPECT_EQ(sink_.events.size(), before + 1);
+    return sink_.events.empty() ? Event() : sink_.events.back();
+  }
+
+  FakeClock clock_;
+  TapDirectory directory_;
+  TapReader taps_{directory_};
+  AddressBook book_{taps_};
+  EventCollector sink_;
+  Enricher enricher_{{}, clock_, taps_, book_, {&sink_}};
+};
+
+TEST_F(EnricherTest, CarriesTheExchangeOver) {
+  pairing::Exchange exchange = MakeExchange("POST", "/a?b=c");
+  exchange.outcome = pairing::Outcome::kConnectionReset;
+  exchange.flags = static_cast<uint32_t>(pairing::Flag::kGap);
+  exchange.informational_status_codes = {100, 103};
+  exchange.upgrade_protocol = "websocket";
+  const Event event = Enrich(std::move(exchange));
+  EXPECT_EQ(event.exchange_key, 0x0123456789abcdefu);
+  EXPECT_EQ(event.connection_id, 7u);
+  EXPECT_EQ(event.exchange_index, 3u);
+  EXPECT_EQ(event.tap->interface_name, "veth1");
+  EXPECT_EQ(event.request.method, "POST");
+  EXPECT_EQ(event.request.path, "/a");
+  EXPECT_EQ(event.request.query, "b=REDACTED");
+  EXPECT_STREQ(event.request.protocol_version, "1.1");
+  EXPECT_EQ(event.request.header_size, 100u);
+  EXPECT_EQ(event.request.body_size, 11u);
+  ASSERT_TRUE(event.response);
+  EXPECT_EQ(event.response->status_code, 200);
+  EXPECT_EQ(event.response->header_size, 50u);
+  EXPECT_EQ(event.response->body_size, 22u);
+  EXPECT_EQ(event.outcome, pairing::Outcome::kConnectionReset);
+  EXPECT_EQ(event.flags, static_cast<uint32_t>(pairing::Flag::kGap));
+  EXPECT_THAT(event.informational_status_codes, ElementsAre(100, 103));
+  EXPECT_EQ(event.upgrade_protocol, "websocket");
+}
+
+TEST_F(EnricherTest, WallTimeIsMonotonicPlusOffset) {
+  clock_.monotonic_ns = 20'000;
+  clock_.wall_ns = 1'000'000;
+  const Event event = Enrich(MakeExchange());
+  EXPECT_EQ(event.start_unix_ns, 1'000'000 - 20'000 + 5'000);
+  EXPECT_EQ(event.request_end_ns, 1'000u);
+  EXPECT_EQ(event.response_start_ns, 3'000u);
+  EXPECT_EQ(event.end_ns, 4'000u);
+}
+
+TEST_F(EnricherTest, TimesBeforeTheStartAreZero) {
+  pairing::Exchange exchange = MakeExchange();
+  exchange.request_end_ns = 1;
+  exchange.response->head.start_ns = 2;
+  exchange.end_ns = 3;
+  const Event event = Enrich(std::move(exchange));
+  EXPECT_EQ(event.request_end_ns, 0u);
+  EXPECT_EQ(event.response_start_ns, 0u);
+  EXPECT_EQ(event.end_ns, 0u);
+}
+
+TEST_F(EnricherTest, SourceIsTheClient) {
+  const Event client = Enrich(MakeExchange());
+  EXPECT_EQ(client.reporter, Reporter::kClient);
+  EXPECT_EQ(client.source.ip, Ip("10.0.0.1"));
+  EXPECT_EQ(client.source.port, 40000);
+  EXPECT_EQ(client.source.kind, EndpointKind::kPod);
+  EXPECT_EQ(client.source.metadata_state, MetadataState::kResolved);
+  EXPECT_EQ(client.source.pod->pod_name, "web");
+  EXPECT_EQ(client.destination.ip, Ip("10.0.0.2"));
+  EXPECT_EQ(client.destination.port, 80);
+
+  pairing::Exchange exchange = MakeExchange();
+  exchange.pod_is_client = false;
+  const Event server = Enrich(std::move(exchange));
+  EXPECT_EQ(server.reporter, Reporter::kServer);
+  EXPECT_EQ(server.destination.ip, Ip("10.0.0.1"));
+  EXPECT_EQ(server.destination.pod->pod_name, "web");
+  EXPECT_EQ(server.source.ip, Ip("10.0.0.2"));
+}
+
+TEST_F(EnricherTest, NamesTheFarEnd) {
+  Event event = Enrich(MakeExchange());
+  EXPECT_EQ(event.destination.kind, EndpointKind::kUnknown);
+  EXPECT_EQ(event.destination.metadata_state, MetadataState::kUnresolved);
+  EXPECT_EQ(event.destination.pod, nullptr);
+
+  book_.Learn({.slot = 2, .generation = 1}, Ip("10.0.0.2"));
+  event = Enrich(MakeExchange());
+  EXPECT_EQ(event.destination.kind, EndpointKind::kPod);
+  EXPECT_EQ(event.destination.metadata_state, MetadataState::kResolved);
+  EXPECT_EQ(event.destination.pod->pod_name, "api");
+
+  directory_.SetNodeAddresses({Ip("10.0.0.2")});
+  event = Enrich(MakeExchange());
+  EXPECT_EQ(event.destination.kind, EndpointKind::kNode) << "no pod owns the node's address";
+  EXPECT_EQ(event.destination.metadata_state, MetadataState::kResolved);
+  EXPECT_EQ(event.destination.pod, nullptr);
+}
+
+TEST_F(EnricherTest, LearnsWhoOwnsTheLocalAddress) {
+  Enrich(MakeExchange());
+  pairing::Exchange exchange = MakeExchange();
+  exchange.connection.tap.slot = 2;
+  exchange.connection.local = Ip("10.0.0.2");
+  exchange.connection.remote = Ip("10.0.0.1");
+  exchange.pod_is_client = false;
+  const Event event = Enrich(std::move(exchange));
+  ASSERT_NE(event.source.pod, nullptr);
+  EXPECT_EQ(event.source.pod->pod_name, "web");
+}
+
+TEST_F(EnricherTest, AClosedTapIsStale) {
+  directory_.Retire({.slot = 1, .generation = 1}, 0);
+  const Event event = Enrich(MakeExchange());
+  EXPECT_EQ(event.source.metadata_state, MetadataState::kStale);
+  EXPECT_EQ(event.source.pod->pod_name, "web");
+}
+
+TEST_F(EnricherTest, AnUnknownTapIsALoss) {
+  pairing::Exchange exchange = MakeExchange();
+  exchange.connection.tap.generation = 9;
+  enricher_.OnExchange(std::move(exchange));
+  EXPECT_THAT(sink_.events, IsEmpty());
+  EXPECT_EQ(enricher_.counters().tap_unknown, 1u);
+}
+
+TEST_F(EnricherTest, TakesTheReportersWanted) {
+  for (const auto filter :
+       {ReporterFilter::kBoth, ReporterFilter::kClient, ReporterFilter::kServer}) {
+    EventCollector sink;
+    Enricher enricher({.reporters = filter}, clock_, taps_, book_, {&sink});
+    for (const bool pod_is_client : {true, false}) {
+      pairing::Exchange exchange = MakeExchange();
+      exchange.pod_is_client = pod_is_client;
+      enricher.OnExchange(std::move(exchange));
+    }
+    for (const Event& event : sink.events) {
+      EXPECT_FALSE(filter == ReporterFilter::kClient && event.reporter == Reporter::kServer);
+      EXPECT_FALSE(filter == ReporterFilter::kServer && event.reporter == Reporter::kClient);
+    }
+    const EnricherCounters& counters = enricher.counters();
+    EXPECT_EQ(counters.events, filter == ReporterFilter::kBoth ? 2u : 1u);
+    EXPECT_EQ(counters.exchanges,
+              counters.events + counters.excluded_by_reporters + counters.tap_unknown);
+  }
+}
+
+TEST_F(EnricherTest, HostComesFromTheAbsoluteFormThenTheHeader) {
+  EXPECT_EQ(Enrich(MakeExchange("GET", "/", {{"HOST", "u:p@h:80"}})).request.host, "h:80");
+  EXPECT_EQ(Enrich(MakeExchange("GET", "http://a/", {{"Host", "b"}})).request.host, "a");
+  EXPECT_EQ(Enrich(MakeExchange("CONNECT", "a:443", {{"Host", "b"}})).request.host, "b");
+  const Event connect = Enrich(MakeExchange("CONNECT", "u:p@a:443"));
+  EXPECT_EQ(connect.request.host, "a:443");
+  EXPECT_EQ(connect.request.path, "");
+  EXPECT_EQ(Enrich(MakeExchange("OPTIONS", "*")).request.path, "*");
+  EXPECT_EQ(Enrich(MakeExchange("GET", "/")).request.host, "");
+}
+
+TEST_F(EnricherTest, KeepsAllowedHeadersInOrder) {
+  const Event event = Enrich(MakeExchange(
+      "GET", "/",
+      {{"X-Request-ID", "1"}, {"Cookie", "no"}, {"Accept", "*/*"}, {"accept", "text/html"}},
+      {{"Content-Type", "text/plain"}, {"Set-Cookie", "no"}, {"Content-Length", "5"}}));
+  EXPECT_THAT(event.request.headers, ElementsAre(Pair("x-request-id", "1"), Pair("accept", "*/*"),
+                                                 Pair("accept", "text/html")));
+  EXPECT_THAT(event.response->headers,
+              ElementsAre(Pair("content-type", "text/plain"), Pair("content-length", "5")));
+}
+
+TEST_F(EnricherTest, ReadsWhatHeadersSay) {
+  const Event event = Enrich(
+      MakeExchange("GET", "/",
+                   {{"User-Agent", "kube-probe/1.29"},
+                    {"Content-Type", "application/json"},
+                    {"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}},
+                   {{"Content-Type", "Text/Event-Stream; charset=utf-8"}}));
+  EXPECT_EQ(event.request.user_agent, "kube-probe/1.29");
+  EXPECT_TRUE(event.is_probe);
+  EXPECT_EQ(event.request.content_type, "application/json");
+  EXPECT_EQ(event.trace_id, "0af7651916cd43dd8448eb211c80319c");
+  EXPECT_EQ(event.span_id, "b7ad6b7169203331");
+  EXPECT_EQ(event.response->content_type, "Text/Event-Stream; charset=utf-8");
+  EXPECT_TRUE(event.is_event_stream);
+}
+
+TEST_F(EnricherTest, TwoTraceparentsNameNoTrace) {
+  const std::string value = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  const Event event =
+      Enrich(MakeExchange("GET", "/", {{"traceparent", value}, {"traceparent", value}}));
+  EXPECT_EQ(event.trace_id, "");
+  EXPECT_EQ(event.span_id, "");
+}
+
+TEST_F(EnricherTest, NothingIsLeftOfTheExchangeBefore) {
+  pairing::Exchange full =
+      MakeExchange("GET", "http://h/a?b=c",
+                   {{"User-Agent", "kube-probe/1"},
+                    {"Content-Type", "a/b"},
+                    {"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}},
+                   {{"Content-Type", "text/event-stream"}});
+  full.informational_status_codes = {100};
+  full.upgrade_protocol = "x";
+  Enrich(std::move(full));
+
+  pairing::Exchange bare = MakeExchange("HEAD", "/");
+  bare.response.reset();
+  bare.request.minor_version = 0;
+  const Event event = Enrich(std::move(bare));
+  EXPECT_EQ(event.request.method, "HEAD");
+  EXPECT_EQ(event.request.path, "/");
+  EXPECT_STREQ(event.request.protocol_version, "1.0");
+  EXPECT_EQ(event.request.query + event.request.host + event.request.user_agent +
+                event.request.content_type + event.trace_id + event.span_id +
+                event.upgrade_protocol,
+            "");
+  EXPECT_THAT(event.request.headers, IsEmpty());
+  EXPECT_THAT(event.informational_status_codes, IsEmpty());
+  EXPECT_FALSE(event.response);
+  EXPECT_EQ(event.response_start_ns, 0u);
+  EXPECT_FALSE(event.is_probe);
+  EXPECT_FALSE(event.is_event_stream);
+
+  const Event answered = Enrich(MakeExchange());
+  EXPECT_EQ(answered.response->content_type, "");
+  EXPECT_THAT(answered.response->headers, IsEmpty());
+  EXPECT_FALSE(answered.is_event_stream);
+}
+
+TEST_F(EnricherTest, CountsTextsCut) {
+  Enrich(MakeExchange());
+  EXPECT_EQ(enricher_.counters().texts_cut, 0u);
+  const Event event = Enrich(MakeExchange(std::string(10'000, 'M'), "/" + std::string(16'000, 'p'),
+                                          Fields(100, {"Accept", std::string(100, 'a')})));
+  EXPECT_EQ(enricher_.counters().texts_cut, 1u);
+  EXPECT_EQ(event.request.method.size(), kMaxMethodBytes);
+  EXPECT_EQ(event.request.path.size(), kMaxPathBytes);
+  EXPECT_EQ(event.request.headers.size(), 32u);
+}
+
+}  // namespace
+}  // namespace podtap::enrichment
