@@ -1,0 +1,34 @@
+# Entry points of the project; `make` alone lists them. Each installs the Debian packages it needs.
+BUILD_DIR ?= build
+SANITIZE_BUILD_DIR ?= build-sanitize
+JOBS ?= $(shell nproc)
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo demo-stop test lint format
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+build: ## build the three programs into build/bin
+	@scripts/install-packages.sh build
+	@scripts/build.sh $(BUILD_DIR) $(JOBS)
+
+demo: ## watch the exchanges of three pods on this machine (root); KEEP=1 leaves it running
+	@scripts/install-packages.sh build demo
+	@scripts/build.sh $(BUILD_DIR) $(JOBS) podtap podtap-agent podtap-collector
+	@BIN_DIR=$(BUILD_DIR)/bin scripts/demo.sh run
+
+demo-stop: ## end a demo that KEEP=1 left running
+	@BIN_DIR=$(BUILD_DIR)/bin scripts/demo.sh stop
+
+test: ## build and run every test (root); the last line is the sum
+	@scripts/install-packages.sh build test
+	@scripts/test.sh $(BUILD_DIR) $(SANITIZE_BUILD_DIR) $(JOBS)
+
+lint: ## check formatting, layers, clang-tidy and the protos
+	@scripts/install-packages.sh build lint
+	@scripts/lint.sh $(BUILD_DIR) $(JOBS)
+
+format: ## rewrite C and C++ files as clang-format says
+	@scripts/install-packages.sh lint
+	@python3 tests/lint/check_format.py --fix

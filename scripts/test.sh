@@ -1,0 +1,43 @@
+#!/bin/bash
+# Builds and runs every test: test.sh BUILD_DIR SANITIZE_BUILD_DIR JOBS
+#
+# Two trees: the product's, with all suites, and the stages without gRPC under AddressSanitizer and
+# UndefinedBehaviorSanitizer. The last line is the sum of both. With CI=true a skipped test is a
+# failure: what CI can't run is not tested.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build_dir=$1
+sanitize_dir=$2
+jobs=$3
+
+build() {
+  scripts/build.sh "$@" && return
+  # A tree that does not build has no tests to sum up.
+  echo "0 passed, 1 failed"
+  exit 1
+}
+
+# Runs the suites of a tree; what failed is in its junit.xml.
+run_suites() {
+  local dir=$1
+  shift
+  rm -f "$dir/junit.xml"
+  ctest --test-dir "$dir" --output-on-failure --output-junit junit.xml --no-tests=error "$@" || true
+}
+
+echo "== product tree: build"
+build "$build_dir" "$jobs"
+echo "== sanitizer tree: build"
+build "$sanitize_dir" "$jobs" -DPODTAP_STAGES_ONLY=ON -DPODTAP_SANITIZE=ON
+
+echo "== unit tests under sanitizers"
+UBSAN_OPTIONS=print_stacktrace=1 run_suites "$sanitize_dir" -L unit -j "$jobs"
+echo "== unit tests"
+run_suites "$build_dir" -L unit -j "$jobs"
+mv "$build_dir/junit.xml" "$build_dir/junit-unit.xml"
+# One at a time: these share the machine's interfaces and measure time.
+echo "== bpf, end-to-end and kernel tests"
+run_suites "$build_dir" -LE unit
+
+exec python3 tests/lint/sum_junit.py \
+  "$sanitize_dir/junit.xml" "$build_dir/junit-unit.xml" "$build_dir/junit.xml"
