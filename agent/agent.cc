@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "agent/capture/tap_counters.h"
 #include "agent/ledger.h"
 #include "common/log.h"
 #include "common/status.h"
@@ -105,8 +106,8 @@ void Agent::FillStatus(v1::AgentStatus& status) const {
     };
   };
   if (const absl::StatusOr<capture::TapCounters> totals = taps_->Totals(); totals.ok()) {
-    for (v1::LedgerEntry& entry : KernelLedger(*totals)) {
-      *status.add_ledger() = std::move(entry);
+    for (const CounterValue& value : capture::NameCounters(*totals)) {
+      *status.add_ledger() = ToLedgerEntry(v1::LEDGER_STAGE_KERNEL, value);
     }
   }
   manager_->Visit(add(v1::LEDGER_STAGE_CAPTURE));

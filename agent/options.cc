@@ -64,6 +64,10 @@ absl::Status Check(const Flags& flags, AgentOptions& options) {
     return absl::InvalidArgumentError(
         "nowhere to send events: give --collector HOST:PORT, --stdout, or both");
   }
+  if (options.node_name.find('/') != std::string::npos) {
+    return absl::InvalidArgumentError(
+        "--node-name: must hold no \"/\", which separates the parts of event ids");
+  }
   if (!flags.output.empty() && !options.to_stdout) {
     return absl::InvalidArgumentError("-o: has a meaning only with --stdout");
   }

@@ -21,7 +21,8 @@ absl::Status InitLog(const std::string& level) {
     return absl::InvalidArgumentError(
         absl::StrFormat("--log-level: \"%s\" is not one of debug, info, warn, error", level));
   }
-  auto logger = std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger =
+      std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_level(parsed);
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
   logger->flush_on(spdlog::level::debug);

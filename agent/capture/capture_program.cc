@@ -51,11 +51,16 @@ bpf_insn Instruction(uint8_t code, uint8_t dst, uint8_t src, int16_t offset, int
   return bpf_insn{.code = code, .dst_reg = dst, .src_reg = src, .off = offset, .imm = immediate};
 }
 
-// Stores a constant into __sk_buff.cb[index] (R1 holds the context).
-bpf_insn StoreCb(int index, uint32_t value) {
+// Stores R4 into __sk_buff.cb[index] (R1 holds the context). Before Linux 6.4 the verifier refuses
+// BPF_ST, which would store a constant at once.
+bpf_insn StoreCb(int index) {
   const auto offset =
       static_cast<int16_t>(offsetof(__sk_buff, cb) + static_cast<size_t>(index) * sizeof(__u32));
-  return Instruction(BPF_ST | BPF_MEM | BPF_W, BPF_REG_1, 0, offset, static_cast<int32_t>(value));
+  return Instruction(BPF_STX | BPF_MEM | BPF_W, BPF_REG_1, BPF_REG_4, offset, 0);
+}
+
+bpf_insn LoadR4(uint32_t value) {
+  return Instruction(BPF_ALU | BPF_MOV | BPF_K, BPF_REG_4, 0, 0, static_cast<int32_t>(value));
 }
 
 }  // namespace
@@ -104,9 +109,12 @@ absl::StatusOr<CaptureProgram> CaptureProgram::Load(const ProgramOptions& option
 absl::StatusOr<UniqueFd> CaptureProgram::MakeDispatcher(const TapId& tap, Polarity polarity) const {
   const int programs = bpf_map__fd(skeleton_->maps.programs);
   const bpf_insn instructions[] = {
-      StoreCb(PT_CB_TAP, tap.slot),
-      StoreCb(PT_CB_GENERATION, tap.generation),
-      StoreCb(PT_CB_POLARITY, static_cast<uint32_t>(polarity)),
+      LoadR4(tap.slot),
+      StoreCb(PT_CB_TAP),
+      LoadR4(tap.generation),
+      StoreCb(PT_CB_GENERATION),
+      LoadR4(static_cast<uint32_t>(polarity)),
+      StoreCb(PT_CB_POLARITY),
       // R2 = map, R3 = index 0, tail call. It does not return; when it fails the packet passes
       // uncounted, which can't happen while entry 0 is set.
       Instruction(BPF_LD | BPF_IMM | BPF_DW, BPF_REG_2, BPF_PSEUDO_MAP_FD, 0, programs),

@@ -55,12 +55,6 @@ std::optional<uint64_t> ParseLength(std::string_view text) {
 
 }  // namespace
 
-RequestMethod ClassifyMethod(std::string_view method) {
-  if (method == "HEAD") return RequestMethod::kHead;
-  if (method == "CONNECT") return RequestMethod::kConnect;
-  return RequestMethod::kOther;
-}
-
 void FramingFields::Add(std::string_view name, std::string_view value) {
   // Nearly all fields leave here.
   if (name.size() < kContentLength.size() ||

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "agent/http/message.h"
+
 namespace podtap::http {
 
 enum class BodyKind : uint8_t {
@@ -25,11 +27,6 @@ struct BodyFraming {
   // The headers contradict each other or are malformed; `kind` is what section 6.3 makes of them.
   bool ambiguous = false;
 };
-
-// What a response's framing needs to know of the request it answers.
-enum class RequestMethod : uint8_t { kUnknown, kHead, kConnect, kOther };
-
-RequestMethod ClassifyMethod(std::string_view method);
 
 // Gathers the framing fields of one head. Bounded memory.
 class FramingFields {

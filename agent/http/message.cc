@@ -14,4 +14,10 @@ std::optional<std::string_view> HeaderMap::Find(std::string_view name) const {
   return std::nullopt;
 }
 
+RequestMethod ClassifyMethod(std::string_view method) {
+  if (method == "HEAD") return RequestMethod::kHead;
+  if (method == "CONNECT") return RequestMethod::kConnect;
+  return RequestMethod::kOther;
+}
+
 }  // namespace podtap::http

@@ -64,6 +64,11 @@ class HeaderMap {
   std::vector<Entry> entries_;
 };
 
+// What a response's framing needs to know of the request it answers.
+enum class RequestMethod : uint8_t { kUnknown, kHead, kConnect, kOther };
+
+RequestMethod ClassifyMethod(std::string_view method);
+
 // A request head. Views would dangle on move, so the tokens are strings of their own.
 struct RequestHead {
   // Token as sent.

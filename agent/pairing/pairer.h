@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <list>
 
-#include "agent/http/framing.h"
 #include "agent/http/message.h"
 #include "agent/pairing/exchange.h"
 
