@@ -115,10 +115,12 @@ void TapSet::RunCloser() {
     busy_ = true;
     lock.unlock();
     std::vector<TapId> ids;
+    ids.reserve(batch.size());
     for (const auto& [id, tap] : batch) {
       ids.push_back(id);
     }
     std::vector<std::thread> threads;
+    threads.reserve(kMaxClosingThreads);
     std::atomic<size_t> next = 0;
     for (size_t i = 0; i < std::min(batch.size(), kMaxClosingThreads); ++i) {
       threads.emplace_back([&] {

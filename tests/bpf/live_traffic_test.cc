@@ -58,7 +58,7 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
   const char* off = "ethtool -K %s tso off gso off gro off tx off sg off";
   if (!param.offloads) {
     RunCommand(absl::StrFormat(off, pod.host_interface()));
-    RunCommand("ip netns exec " + pod.name() + " " + absl::StrFormat(off, "eth0"));
+    RunCommand("nsenter --net=/run/netns/" + pod.name() + " " + absl::StrFormat(off, "eth0"));
   }
   CaptureHarness harness({});
   harness.Attach(pod.host_interface_index());

@@ -20,6 +20,12 @@ SMALL_PRIVILEGES = ["setpriv", "--bounding-set", "-all,+bpf,+net_raw",
 IN_CI = os.environ.get("CI") == "true"
 
 
+def inside(netns):
+    """Prefix of a command that runs in a named network namespace."""
+    # Not `ip netns exec`, which mounts /sys anew: a chroot does not allow that.
+    return ["nsenter", f"--net=/run/netns/{netns}"]
+
+
 def run(*command, **options):
     """Runs a command; its output is in the error when it fails."""
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -55,7 +61,7 @@ class Process:
         self.out_path = os.path.join(directory, name + ".out")
         self.err_path = os.path.join(directory, name + ".err")
         if netns:
-            command = ["ip", "netns", "exec", netns, *command]
+            command = [*inside(netns), *command]
         with open(self.out_path, "ab") as out, open(self.err_path, "ab") as err:
             self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
 
@@ -162,7 +168,7 @@ class Fleet:
     def set_offloads(self, pod, state):
         features = [word for name in ("tso", "gso", "gro", "tx", "sg") for word in (name, state)]
         run("ethtool", "-K", self.host_interface(pod), *features)
-        run("ip", "netns", "exec", self.netns(pod), "ethtool", "-K", "eth0", *features)
+        self.in_pod(pod, "ethtool", "-K", "eth0", *features)
 
     def start(self, name, command, pod=None):
         process = Process(self.directory, name, command, self.netns(pod) if pod else None)
@@ -170,7 +176,7 @@ class Fleet:
         return process
 
     def in_pod(self, pod, *command, **options):
-        return run("ip", "netns", "exec", self.netns(pod), *command, **options)
+        return run(*inside(self.netns(pod)), *command, **options)
 
     # The programs.
 

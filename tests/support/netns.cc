@@ -35,7 +35,7 @@ PodNetns::PodNetns(const std::string& name) {
   RunCommand(absl::StrFormat("ip netns add %s && ip link add %s type veth peer name eth0 netns %s",
                              name_, host_interface_, name_));
   RunCommand(
-      absl::StrFormat("ip netns exec %s sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1 && "
+      absl::StrFormat("nsenter --net=/run/netns/%s sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1 && "
                       "sysctl -qw net.ipv6.conf.%s.disable_ipv6=1",
                       name_, host_interface_));
   RunCommand(
@@ -60,10 +60,10 @@ uint32_t PodNetns::host_interface_index() const {
 void PodNetns::AddAddresses(const std::string& host, const std::string& pod) {
   const bool v6 = pod.find(':') != std::string::npos;
   if (v6) {
-    RunCommand(
-        absl::StrFormat("ip netns exec %s sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0 && "
-                        "sysctl -qw net.ipv6.conf.%s.disable_ipv6=0",
-                        name_, host_interface_));
+    RunCommand(absl::StrFormat(
+        "nsenter --net=/run/netns/%s sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0 && "
+        "sysctl -qw net.ipv6.conf.%s.disable_ipv6=0",
+        name_, host_interface_));
   }
   const char* options = v6 ? "nodad" : "";
   RunCommand(absl::StrFormat("ip addr add %s dev %s %s && ip -n %s addr add %s dev eth0 %s", host,
