@@ -16,14 +16,21 @@ check() {
 # buf comes from npm, pinned by tests/lint/package-lock.json; npm from Debian where there is none.
 install_buf() {
   local wanted
-  wanted=$(sed -n 's/.*"@bufbuild\/buf": "\(.*\)".*/\1/p' tests/lint/package.json)
-  [ "$(tests/lint/node_modules/.bin/buf --version 2>/dev/null)" = "$wanted" ] && return
+  wanted=$(sed -n 's/.*"@bufbuild\/buf-linux-x64": "\(.*\)".*/\1/p' tests/lint/package.json)
+  [ "$(run_buf --version 2>/dev/null)" = "$wanted" ] && return
   command -v npm >/dev/null || scripts/install-packages.sh npm || return
   (cd tests/lint && npm ci --ignore-scripts --no-audit --no-fund </dev/null)
 }
 
+# npm installs the package of this machine's architecture alone.
+run_buf() {
+  local program
+  program=$(echo "$PWD"/tests/lint/node_modules/@bufbuild/buf-linux-*/bin/buf)
+  (cd proto && "$program" "$@")
+}
+
 buf_lint() {
-  install_buf && (cd proto && ../tests/lint/node_modules/.bin/buf lint)
+  install_buf && run_buf lint
 }
 
 check "format" python3 tests/lint/check_format.py
