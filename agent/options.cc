@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "common/command_line.h"
+#include "common/status.h"
 #include "common/text.h"
 
 namespace podtap {
@@ -54,10 +55,7 @@ absl::Status Check(const Flags& flags, AgentOptions& options) {
     if (!collector.ok()) {
       return collector.status();
     }
-    const absl::Status plain = CheckPlainText("--collector", *collector, flags.insecure);
-    if (!plain.ok()) {
-      return plain;
-    }
+    PODTAP_RETURN_IF_ERROR(CheckPlainText("--collector", *collector, flags.insecure));
     options.collector = *std::move(collector);
   }
   if (!options.collector && !options.to_stdout) {

@@ -117,8 +117,9 @@ class Observer {
       }
       request.set_page_token(page.next_page_token());
     } while (!request.page_token().empty() && (!options_.last || newest.size() < wanted));
-    for (auto event = newest.rbegin(); event != newest.rend(); ++event) {
-      PODTAP_RETURN_IF_ERROR(PrintListed(*event));
+    std::reverse(newest.begin(), newest.end());
+    for (const v1::HttpEvent& event : newest) {
+      PODTAP_RETURN_IF_ERROR(PrintListed(event));
     }
     return absl::OkStatus();
   }
@@ -174,7 +175,7 @@ class Observer {
       const auto reader = stub_.FollowEvents(&context, request);
       v1::FollowEventsResponse response;
       while (reader->Read(&response)) {
-        const absl::Status status = Take(response);
+        absl::Status status = Take(response);
         if (!status.ok() || only_begin) {
           context.TryCancel();
           reader->Finish();

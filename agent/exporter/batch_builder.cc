@@ -27,8 +27,8 @@ constexpr size_t kMaxInformational = 32;
 
 }  // namespace
 
-BatchBuilder::BatchBuilder(const EventOrigin& origin, const BatchLimits& limits)
-    : origin_(origin), limits_(limits), batch_(message_.mutable_batch()) {}
+BatchBuilder::BatchBuilder(EventOrigin origin, const BatchLimits& limits)
+    : origin_(std::move(origin)), limits_(limits), batch_(message_.mutable_batch()) {}
 
 void BatchBuilder::Open(const enrichment::Event& event, uint64_t sequence, int64_t now_ns) {
   opened_ns_ = now_ns;

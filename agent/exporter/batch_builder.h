@@ -36,7 +36,7 @@ struct Batch {
 // Not thread-safe. The builder and its tables are reused from batch to batch.
 class BatchBuilder {
  public:
-  BatchBuilder(const EventOrigin& origin, const BatchLimits& limits);
+  BatchBuilder(EventOrigin origin, const BatchLimits& limits);
 
   // Adds an event whose sequence is the last one's plus one; the first of a batch starts anywhere.
   // `now_ns` (monotonic) begins the batch's age.

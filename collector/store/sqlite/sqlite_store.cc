@@ -85,6 +85,7 @@ std::vector<Position> SqliteStore::Positions(const std::string& node_name) const
             [](const auto& a, const auto& b) { return a.first > b.first; });
   found.resize(std::min(found.size(), kMaxPositions));
   std::vector<Position> positions;
+  positions.reserve(found.size());
   for (const auto& entry : found) {
     positions.push_back(entry.second);
   }

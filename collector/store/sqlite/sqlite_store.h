@@ -63,7 +63,8 @@ class SqliteStore : public EventStore {
     WriteDone done;
   };
 
-  SqliteStore(const StoreOptions& options, const Clock* clock) : options_(options), clock_(clock) {}
+  SqliteStore(StoreOptions options, const Clock* clock)
+      : options_(std::move(options)), clock_(clock) {}
 
   absl::Status OpenFiles();
 
