@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -33,5 +34,8 @@ struct CaptureRow {
 };
 
 std::vector<CaptureRow> CaptureTable();
+
+// What test listings show of a row.
+inline void PrintTo(const CaptureRow& row, std::ostream* out) { *out << row.name; }
 
 }  // namespace podtap::testing

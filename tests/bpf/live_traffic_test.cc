@@ -24,6 +24,8 @@ struct TrafficCase {
   bool offloads;
 };
 
+void PrintTo(const TrafficCase& traffic, std::ostream* out) { *out << traffic.name; }
+
 // Byte at a position of the response stream, after its head.
 char PatternAt(uint64_t position) { return static_cast<char>('a' + position * 7 % 23); }
 
