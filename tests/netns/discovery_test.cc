@@ -162,6 +162,24 @@ TEST(WatcherTest, ReportsPodsThatComeAndGoWithinAMoment) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
 }
 
+// Nothing under /run/netns changes here: only the kernel tells of the new interface.
+TEST(WatcherTest, ReportsAnInterfaceAddedToAPod) {
+  PodNetns pod("grows");
+  Views views;
+  const auto watcher = Watcher::Start(kDirectory, [&](const View& view) { views.Put(view); });
+  ASSERT_TRUE(watcher.ok()) << watcher.status();
+  ASSERT_TRUE(
+      views.WaitFor([&](const View& view) { return TapsOf(view.taps, pod.name()).size() == 1; }));
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string second = pod.host_interface() + "b";
+  RunCommand(
+      absl::StrFormat("ip link add %s type veth peer name eth1 netns %s", second, pod.name()));
+  EXPECT_TRUE(
+      views.WaitFor([&](const View& view) { return TapsOf(view.taps, pod.name()).size() == 2; }));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));
+  RunCommand("ip link del " + second);
+}
+
 TEST(WatcherTest, KnowsTheNodesAddresses) {
   Views views;
   PodNetns pod("addresses");

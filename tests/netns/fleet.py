@@ -255,6 +255,13 @@ http {{
             return any(f":{port:04X} " in line and " 0A " in line for line in lines)
         wait_for(listening, f"a server on port {port} of {pod}")
 
+    def received_bytes(self, pod):
+        """What eth0 of the pod has received."""
+        for line in self.in_pod(pod, "cat", "/proc/net/dev").splitlines():
+            if line.strip().startswith("eth0:"):
+                return int(line.split(":")[1].split()[0])
+        return 0
+
     # Questions.
 
     def observe(self, *flags, last=100_000):

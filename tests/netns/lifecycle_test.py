@@ -190,6 +190,28 @@ class Churn(unittest.TestCase):
             self.assertEqual(pairs, wanted)
 
 
+    def test_the_open_exchange_of_a_deleted_pod_is_sent(self):
+        with fleet.Fleet() as watched:
+            watched.add_pod("web")
+            watched.add_pod("job")
+            watched.start_nginx("web", "limit_rate 50k;")
+            with open(watched.www("web", "slow"), "wb") as file:
+                file.truncate(50 << 20)
+            _, agent = watched.start_watching()
+            watched.start("transfer", ["curl", "-sS", "-o", "/dev/null",
+                                       f"http://{watched.ip4('web')}/slow"], "job")
+            # Begun, as the pod's own counters tell.
+            fleet.wait_for(lambda: watched.received_bytes("job") > 50_000, "the transfer to begin")
+            watched.remove_pod("job")
+            events = fleet.wait_for(
+                lambda: [event for event in watched.observe("--path", "/slow")
+                         if fleet.reporter(event) == "client"], "the deleted pod's report")
+            self.assertEqual(events[0]["source"]["podName"], watched.netns("job"))
+            self.assertEqual(events[0]["response"]["statusCode"], 200)
+            self.assertNotEqual(events[0]["outcome"], "OUTCOME_COMPLETE")
+            self.assertIsNone(agent.popen.poll())
+
+
 class CollectorRestart(unittest.TestCase):
     def test_collector_killed_mid_run_has_each_exchange_once(self):
         requests = 20_000
