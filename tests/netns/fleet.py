@@ -13,11 +13,14 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest
 
 BIN = os.environ.get("PODTAP_BIN", os.path.join(os.getcwd(), "bin"))
 SMALL_PRIVILEGES = ["setpriv", "--bounding-set", "-all,+bpf,+net_raw",
                     "--inh-caps", "-all,+bpf,+net_raw"]
-IN_CI = os.environ.get("CI") == "true"
+
+if os.geteuid() != 0 and os.environ.get("CI") != "true":
+    raise unittest.SkipTest("needs root")
 
 
 def inside(netns):

@@ -9,6 +9,7 @@
 #include "agent/capture/capture_program.h"
 #include "agent/capture/packet_tap.h"
 #include "agent/capture/ring_reader.h"
+#include "tests/support/needs_root.h"
 #include "tests/support/packet_builder.h"
 
 namespace podtap::testing {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/unique_fd.h"
+#include "tests/support/needs_root.h"
 
 namespace podtap::testing {
 
