@@ -58,8 +58,9 @@ TEST(DiscoveryTest, PairInsideAPodNeverLeadsToAnotherPodsInterface) {
   const PodNetns victim("victim");
   const PodNetns pod("inner");
   const uint32_t index = victim.host_interface_index();
-  RunCommand(absl::StrFormat("ip -n %s link add name in0 index %d type veth peer name in1 index %d",
-                             pod.name(), index + 1, index));
+  RunCommand(absl::StrFormat(
+      "nsenter --net=/run/netns/%s ip link add name in0 index %d type veth peer name in1 index %d",
+      pod.name(), index + 1, index));
   const std::vector<WantedTap> taps = LookOnce();
   EXPECT_THAT(TapsOf(taps, pod.name()), ::testing::ElementsAre(pod.host_interface()));
   EXPECT_THAT(TapsOf(taps, victim.name()), ::testing::ElementsAre(victim.host_interface()));
@@ -68,8 +69,9 @@ TEST(DiscoveryTest, PairInsideAPodNeverLeadsToAnotherPodsInterface) {
 TEST(DiscoveryTest, PairBetweenTwoPodsIsNotTheHosts) {
   const PodNetns one("one");
   const PodNetns two("two");
-  RunCommand(absl::StrFormat("ip -n %s link add direct type veth peer name direct netns %s",
-                             one.name(), two.name()));
+  RunCommand(absl::StrFormat(
+      "nsenter --net=/run/netns/%s ip link add direct type veth peer name direct netns %s",
+      one.name(), two.name()));
   const std::vector<WantedTap> taps = LookOnce();
   EXPECT_THAT(TapsOf(taps, one.name()), ::testing::ElementsAre(one.host_interface()));
   EXPECT_THAT(TapsOf(taps, two.name()), ::testing::ElementsAre(two.host_interface()));

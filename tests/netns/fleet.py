@@ -25,7 +25,7 @@ if os.geteuid() != 0 and os.environ.get("CI") != "true":
 
 def inside(netns):
     """Prefix of a command that runs in a named network namespace."""
-    # Not `ip netns exec`, which mounts /sys anew: a chroot does not allow that.
+    # Not `ip netns exec` or `ip -n`, which mount /sys anew: a chroot does not allow that.
     return ["nsenter", f"--net=/run/netns/{netns}"]
 
 
@@ -157,10 +157,10 @@ class Fleet:
         run("ip", "netns", "add", netns)
         run("ip", "link", "add", host, "type", "veth", "peer", "name", "eth0", "netns", netns)
         run("ip", "link", "set", host, "master", self.bridge, "up")
-        run("ip", "-n", netns, "addr", "add", self.ip4(pod) + "/24", "dev", "eth0")
-        run("ip", "-n", netns, "addr", "add", self.ip6(pod) + "/64", "dev", "eth0", "nodad")
-        run("ip", "-n", netns, "link", "set", "lo", "up")
-        run("ip", "-n", netns, "link", "set", "eth0", "up")
+        self.in_pod(pod, "ip", "addr", "add", self.ip4(pod) + "/24", "dev", "eth0")
+        self.in_pod(pod, "ip", "addr", "add", self.ip6(pod) + "/64", "dev", "eth0", "nodad")
+        self.in_pod(pod, "ip", "link", "set", "lo", "up")
+        self.in_pod(pod, "ip", "link", "set", "eth0", "up")
 
     def remove_pod(self, pod):
         subprocess.run(["ip", "link", "del", self.host_interface(pod)], check=False,

@@ -39,7 +39,8 @@ PodNetns::PodNetns(const std::string& name) {
                       "sysctl -qw net.ipv6.conf.%s.disable_ipv6=1",
                       name_, host_interface_));
   RunCommand(
-      absl::StrFormat("ip -n %s link set lo up && ip -n %s link set eth0 up && "
+      absl::StrFormat("nsenter --net=/run/netns/%s ip link set lo up && nsenter "
+                      "--net=/run/netns/%s ip link set eth0 up && "
                       "ip link set %s up",
                       name_, name_, host_interface_));
 }
@@ -66,8 +67,9 @@ void PodNetns::AddAddresses(const std::string& host, const std::string& pod) {
         name_, host_interface_));
   }
   const char* options = v6 ? "nodad" : "";
-  RunCommand(absl::StrFormat("ip addr add %s dev %s %s && ip -n %s addr add %s dev eth0 %s", host,
-                             host_interface_, options, name_, pod, options));
+  RunCommand(absl::StrFormat(
+      "ip addr add %s dev %s %s && nsenter --net=/run/netns/%s ip addr add %s dev eth0 %s", host,
+      host_interface_, options, name_, pod, options));
 }
 
 void PodNetns::Inside(const std::function<void()>& body) const {
