@@ -1,6 +1,7 @@
 #include "agent/enrichment/enricher.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 #include <utility>
 
@@ -9,6 +10,9 @@
 
 namespace podtap::enrichment {
 namespace {
+
+// What reading two clocks one after the other may be off by.
+constexpr int64_t kOffsetJitterNs = 10'000;
 
 constexpr std::string_view kProbeUserAgent = "kube-probe/";
 constexpr std::string_view kEventStream = "text/event-stream";
@@ -127,7 +131,13 @@ Endpoint Enricher::NameFarEnd(const IpAddress& ip, uint16_t port, int64_t at_ns)
 
 void Enricher::FillTimes(const pairing::Exchange& exchange) {
   const int64_t start_ns = exchange.request.start_ns;
-  event_.start_unix_ns = start_ns + (clock_.WallNs() - clock_.MonotonicNs());
+  // Two clocks are never read at one instant. Taking every offset as it comes would shuffle
+  // requests that lie close together, such as those of one segment.
+  const int64_t offset_ns = clock_.WallNs() - clock_.MonotonicNs();
+  if (std::abs(offset_ns - wall_offset_ns_) > kOffsetJitterNs) {
+    wall_offset_ns_ = offset_ns;
+  }
+  event_.start_unix_ns = start_ns + wall_offset_ns_;
   event_.request_end_ns = Since(start_ns, exchange.request_end_ns);
   event_.response_start_ns =
       exchange.response ? Since(start_ns, exchange.response->head.start_ns) : 0;

@@ -86,6 +86,8 @@ class Enricher : public pairing::ExchangeSink {
   Event event_;
   // Some text of event_ was cut.
   bool cut_ = false;
+  // Wall clock less monotonic clock; follows the clocks where they differ by more than jitter.
+  int64_t wall_offset_ns_ = 0;
 };
 
 }  // namespace podtap::enrichment

@@ -73,6 +73,16 @@ TEST_F(EnricherTest, WallTimeIsMonotonicPlusOffset) {
   EXPECT_EQ(event.end_ns, 4'000u);
 }
 
+TEST_F(EnricherTest, JitterOfTheClocksDoesNotMoveEventsButAStepDoes) {
+  clock_.monotonic_ns = 20'000;
+  clock_.wall_ns = 1'000'000'000;
+  const int64_t start_ns = Enrich(MakeExchange()).start_unix_ns;
+  clock_.wall_ns += 900;
+  EXPECT_EQ(Enrich(MakeExchange()).start_unix_ns, start_ns);
+  clock_.wall_ns += 3'600'000'000'000;
+  EXPECT_EQ(Enrich(MakeExchange()).start_unix_ns, start_ns + 900 + 3'600'000'000'000);
+}
+
 TEST_F(EnricherTest, TimesBeforeTheStartAreZero) {
   pairing::Exchange exchange = MakeExchange();
   exchange.request_end_ns = 1;
