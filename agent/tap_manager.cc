@@ -16,6 +16,7 @@ constexpr int64_t kSweepIdleNs = int64_t{900} * 1'000'000'000;
 
 void TapManager::OnView(const discovery::View& view) {
   directory_.SetNodeAddresses(view.node_addresses);
+  namespaces_left_out_ = view.namespaces_left_out;
   std::map<uint32_t, const discovery::WantedTap*> wanted;
   for (const discovery::WantedTap& tap : view.taps) {
     wanted.emplace(tap.interface_index, &tap);

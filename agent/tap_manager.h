@@ -30,6 +30,7 @@ class TapManager {
     visit(CounterValue{.name = "taps_opened", .count = opened_});
     visit(CounterValue{.name = "taps_closed", .count = closed_});
     visit(CounterValue{.name = "taps_failed", .count = failed_});
+    visit(CounterValue{.name = "namespaces_left_out", .count = namespaces_left_out_});
     visit(CounterValue{.name = "connections_swept", .count = swept_});
   }
 
@@ -58,6 +59,8 @@ class TapManager {
   std::atomic<uint64_t> opened_{0};
   std::atomic<uint64_t> closed_{0};
   std::atomic<uint64_t> failed_{0};
+  // As of the newest view.
+  std::atomic<uint64_t> namespaces_left_out_{0};
   std::atomic<uint64_t> swept_{0};
 };
 

@@ -49,34 +49,38 @@ std::optional<PodNamespace> Look(const std::string& path, const std::string& nam
 
 }  // namespace
 
-absl::StatusOr<std::vector<PodNamespace>> ListNamedNamespaces(const std::string& directory,
-                                                              Rtnl& rtnl) {
+absl::StatusOr<NamespaceList> ListNamedNamespaces(const std::string& directory, Rtnl& rtnl) {
   const std::unique_ptr<DIR, DirectoryCloser> open(::opendir(directory.c_str()));
   if (open == nullptr) {
     if (errno == ENOENT) {
-      return std::vector<PodNamespace>();
+      return NamespaceList();
     }
     return ErrnoStatus(errno, "list %s", directory);
   }
+  NamespaceList result;
   std::vector<std::string> names;
   while (const dirent* entry = ::readdir(open.get())) {
-    if (entry->d_name[0] != '.' && names.size() < kMaxNamespaces) {
+    if (entry->d_name[0] == '.') {
+      continue;
+    }
+    if (names.size() < kMaxNamespaces) {
       names.emplace_back(entry->d_name);
+    } else {
+      ++result.left_out;
     }
   }
   // A namespace with two names goes by the first.
   std::sort(names.begin(), names.end());
   struct stat own {};
   ::stat("/proc/self/ns/net", &own);
-  std::vector<PodNamespace> result;
   for (const std::string& name : names) {
     std::optional<PodNamespace> found = Look(directory + "/" + name, name, rtnl);
     const auto same = [&](const PodNamespace& other) {
       return other.device == found->device && other.inode == found->inode;
     };
     if (found && !(found->device == own.st_dev && found->inode == own.st_ino) &&
-        std::none_of(result.begin(), result.end(), same)) {
-      result.push_back(*std::move(found));
+        std::none_of(result.pods.begin(), result.pods.end(), same)) {
+      result.pods.push_back(*std::move(found));
     }
   }
   return result;

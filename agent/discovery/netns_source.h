@@ -22,10 +22,15 @@ struct PodNamespace {
   int32_t namespace_id = -1;
 };
 
+struct NamespaceList {
+  std::vector<PodNamespace> pods;
+  // Names beyond the bound of 4096, not looked at.
+  uint64_t left_out = 0;
+};
+
 // Lists the namespaces in `directory` that an interface of the host leads to, by name. Entries that
 // are not network namespaces, and the host's own, are left out. Each is opened, looked at and
 // closed at once: a namespace held open outlives its pod. A missing directory is an empty one.
-absl::StatusOr<std::vector<PodNamespace>> ListNamedNamespaces(const std::string& directory,
-                                                              Rtnl& rtnl);
+absl::StatusOr<NamespaceList> ListNamedNamespaces(const std::string& directory, Rtnl& rtnl);
 
 }  // namespace podtap::discovery

@@ -112,10 +112,11 @@ void Watcher::Run() {
 absl::Status Watcher::Look() {
   View view;
   PODTAP_ASSIGN_OR_RETURN(const std::vector<Link> links, rtnl_.Links());
-  PODTAP_ASSIGN_OR_RETURN(const std::vector<PodNamespace> namespaces,
+  PODTAP_ASSIGN_OR_RETURN(const NamespaceList namespaces,
                           ListNamedNamespaces(netns_directory_, rtnl_));
   PODTAP_ASSIGN_OR_RETURN(view.node_addresses, rtnl_.Addresses());
-  view.taps = PlanTaps(links, namespaces);
+  view.taps = PlanTaps(links, namespaces.pods);
+  view.namespaces_left_out = namespaces.left_out;
   handler_(view);
   return absl::OkStatus();
 }

@@ -22,6 +22,8 @@ namespace podtap::discovery {
 // What one look found.
 struct View {
   std::vector<WantedTap> taps;
+  // Namespaces beyond the source's bound.
+  uint64_t namespaces_left_out = 0;
   // Addresses of the host's own network namespace.
   std::vector<IpAddress> node_addresses;
 };

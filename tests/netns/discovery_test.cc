@@ -41,7 +41,7 @@ std::vector<WantedTap> LookOnce() {
   EXPECT_TRUE(links.ok()) << links.status();
   const auto namespaces = discovery::ListNamedNamespaces(kDirectory, *rtnl);
   EXPECT_TRUE(namespaces.ok()) << namespaces.status();
-  return discovery::PlanTaps(*links, *namespaces);
+  return discovery::PlanTaps(*links, namespaces->pods);
 }
 
 TEST(DiscoveryTest, FindsThePodsInterfaceThoughEveryPodsEth0HasTheSameIndex) {
@@ -110,10 +110,26 @@ TEST(DiscoveryTest, WhatIsNoNamespaceIsLeftOut) {
   const auto namespaces = discovery::ListNamedNamespaces(directory.string(), *rtnl);
   std::filesystem::remove_all(directory);
   ASSERT_TRUE(namespaces.ok());
-  EXPECT_THAT(*namespaces, ::testing::IsEmpty());
+  EXPECT_THAT(namespaces->pods, ::testing::IsEmpty());
+  EXPECT_EQ(namespaces->left_out, 0u);
   const auto missing = discovery::ListNamedNamespaces(directory.string(), *rtnl);
   ASSERT_TRUE(missing.ok());
-  EXPECT_THAT(*missing, ::testing::IsEmpty());
+  EXPECT_THAT(missing->pods, ::testing::IsEmpty());
+}
+
+TEST(DiscoveryTest, NamesBeyondTheBoundAreCounted) {
+  absl::StatusOr<Rtnl> rtnl = Rtnl::Open();
+  ASSERT_TRUE(rtnl.ok());
+  const std::filesystem::path directory =
+      std::filesystem::temp_directory_path() / absl::StrFormat("pt%d-many", ::getpid());
+  std::filesystem::create_directory(directory);
+  for (int i = 0; i < 4096 + 3; ++i) {
+    std::ofstream(directory / std::to_string(i));
+  }
+  const auto namespaces = discovery::ListNamedNamespaces(directory.string(), *rtnl);
+  std::filesystem::remove_all(directory);
+  ASSERT_TRUE(namespaces.ok());
+  EXPECT_EQ(namespaces->left_out, 3u);
 }
 
 TEST(DiscoveryTest, LookingHoldsNoNamespaceOpen) {
