@@ -108,13 +108,7 @@ MessageReader::Result MessageReader::ReadStart(Piece* piece) {
     BeginHead(*piece);
     return Result::kMore;
   }
-  if (!synced_) {
-    state_ = State::kSeek;
-    return Result::kMore;
-  }
-  state_ = State::kStopped;
-  StopReading(piece);
-  return Result::kNotHttp;
+  return NoMessage(piece);
 }
 
 void MessageReader::BeginHead(const Piece& piece) {
@@ -150,12 +144,7 @@ MessageReader::Result MessageReader::ReadHead(Piece* piece) {
   return ends_unframed ? Result::kMessageEnd : Result::kMore;
 }
 
-MessageReader::Result MessageReader::FailHead(Piece* piece) {
-  if (head_in_unframed_) {
-    head_in_unframed_ = false;
-    state_ = State::kUnframed;
-    return Result::kMore;
-  }
+MessageReader::Result MessageReader::NoMessage(Piece* piece) {
   if (!synced_) {
     state_ = State::kSeek;
     return Result::kMore;
@@ -163,6 +152,15 @@ MessageReader::Result MessageReader::FailHead(Piece* piece) {
   state_ = State::kStopped;
   StopReading(piece);
   return Result::kNotHttp;
+}
+
+MessageReader::Result MessageReader::FailHead(Piece* piece) {
+  if (head_in_unframed_) {
+    head_in_unframed_ = false;
+    state_ = State::kUnframed;
+    return Result::kMore;
+  }
+  return NoMessage(piece);
 }
 
 void MessageReader::CountHead() {

@@ -141,6 +141,8 @@ class MessageReader {
   Result ReadUnframed(reassembly::Piece* piece);
   void BeginHead(const reassembly::Piece& piece);
   Result FailHead(reassembly::Piece* piece);
+  // What is here is no message: goes on looking for one where that may be, else stops.
+  Result NoMessage(reassembly::Piece* piece);
   // The candidate is a head: the message of lost framing ended where it began.
   void EndUnframedAtCandidate();
   void CompleteHead();
