@@ -6,6 +6,7 @@ import unittest
 
 import fleet
 
+setUpModule = fleet.need_root
 REQUESTS = 10_000
 
 

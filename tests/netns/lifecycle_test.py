@@ -13,6 +13,8 @@ import unittest
 
 import fleet
 
+setUpModule = fleet.need_root
+
 
 def kernel_objects(agent):
     """What the kernel holds on behalf of an agent: ids of its maps, of programs that use them, and

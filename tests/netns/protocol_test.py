@@ -8,6 +8,7 @@ import unittest
 import fleet
 import odd_server
 
+setUpModule = fleet.need_root
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 

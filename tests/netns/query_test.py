@@ -7,6 +7,8 @@ import unittest
 
 import fleet
 
+setUpModule = fleet.need_root
+
 
 class Query(unittest.TestCase):
     def test_filters_restart_and_follow(self):

@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +13,7 @@
 #include "collector/store/sqlite/sqlite_store.h"
 #include "common/clock.h"
 #include "grpcpp/grpcpp.h"
+#include "tests/support/temp_dir.h"
 #include "tests/unit/exporter/event_builder.h"
 
 namespace podtap::exporter {
@@ -24,9 +23,7 @@ namespace {
 class CollectorRoundTripTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = (std::filesystem::temp_directory_path() / "podtap-test-XXXXXX").string();
-    directory_ = ::mkdtemp(name.data());
-    auto store = store::sqlite::SqliteStore::Open({.directory = directory_}, &clock_);
+    auto store = store::sqlite::SqliteStore::Open({.directory = directory_.path()}, &clock_);
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *std::move(store);
     service_ = std::make_unique<ingest::IngestService>(store_.get(), &clock_);
@@ -40,11 +37,12 @@ class CollectorRoundTripTest : public testing::Test {
     options_.origin = kOrigin;
   }
   void TearDown() override {
-    server_->Shutdown(std::chrono::system_clock::now());
+    if (server_ != nullptr) {
+      server_->Shutdown(std::chrono::system_clock::now());
+    }
     server_ = nullptr;
     service_ = nullptr;
     store_ = nullptr;
-    std::filesystem::remove_all(directory_);
   }
 
   std::vector<std::string> Stored() {
@@ -60,7 +58,7 @@ class CollectorRoundTripTest : public testing::Test {
   }
 
   SystemClock clock_;
-  std::string directory_;
+  TempDir directory_;
   std::unique_ptr<store::EventStore> store_;
   std::unique_ptr<ingest::IngestService> service_;
   std::unique_ptr<grpc::Server> server_;
