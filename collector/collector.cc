@@ -34,6 +34,10 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const CollectorOptio
   auto collector = std::unique_ptr<Collector>(new Collector);
   PODTAP_ASSIGN_OR_RETURN(collector->store_,
                           store::sqlite::SqliteStore::Open(options.store, clock));
+  collector->store_->SetWriteStatusListener(
+      [health = &collector->health_](const absl::Status& status) {
+        health->SetStoreTakesWrites(status.ok());
+      });
   collector->ingest_ = std::make_unique<ingest::IngestService>(collector->store_.get(), clock);
   collector->query_ = std::make_unique<query::QueryService>(
       options.query, collector->store_.get(), clock,

@@ -46,8 +46,9 @@ class Collector {
   absl::Status Listen(const HostPort& listen);
 
   HostPort address_;
-  std::unique_ptr<store::sqlite::SqliteStore> store_;
+  // Before the store, which tells it of its state.
   HealthService health_;
+  std::unique_ptr<store::sqlite::SqliteStore> store_;
   std::unique_ptr<ingest::IngestService> ingest_;
   std::unique_ptr<query::QueryService> query_;
   // Last: it stops before what it serves goes.

@@ -1,6 +1,6 @@
 #include "collector/health_service.h"
 
-#include <vector>
+#include <utility>
 
 namespace podtap {
 namespace {
@@ -10,24 +10,37 @@ using grpc::health::v1::HealthCheckResponse;
 
 constexpr size_t kMaxWatches = 256;
 
+constexpr char kQueryService[] = "podtap.v1.QueryService";
+
 bool IsKnown(const std::string& service) {
-  return service.empty() || service == "podtap.v1.IngestService" ||
-         service == "podtap.v1.QueryService";
+  return service.empty() || service == "podtap.v1.IngestService" || service == kQueryService;
 }
 
 }  // namespace
 
-// One watching client: the state now, and the end when the collector stops. Keeps itself alive
-// until OnDone().
+// One watching client: the state now, each change, and the end when the collector stops. Keeps
+// itself alive until OnDone().
 class HealthWatch final : public grpc::ServerWriteReactor<HealthCheckResponse>,
                           public std::enable_shared_from_this<HealthWatch> {
  public:
-  HealthWatch(HealthService* service, bool is_known) : service_(service), is_known_(is_known) {}
+  HealthWatch(HealthService* service, std::string name)
+      : service_(service), name_(std::move(name)) {}
 
-  void Start() {
+  const std::string& name() const { return name_; }
+
+  void Start(HealthCheckResponse::ServingStatus status) {
     const std::lock_guard lock(mutex_);
     self_ = shared_from_this();
-    Write(is_known_ ? HealthCheckResponse::SERVING : HealthCheckResponse::SERVICE_UNKNOWN);
+    wanted_ = status;
+    WriteWanted();
+  }
+
+  void Change(HealthCheckResponse::ServingStatus status) {
+    const std::lock_guard lock(mutex_);
+    wanted_ = status;
+    if (!writing_) {
+      WriteWanted();
+    }
   }
 
   void Stop() {
@@ -45,6 +58,8 @@ class HealthWatch final : public grpc::ServerWriteReactor<HealthCheckResponse>,
       FinishOnce();
     } else if (stopping_) {
       WriteEnd();
+    } else {
+      WriteWanted();
     }
   }
 
@@ -74,12 +89,19 @@ class HealthWatch final : public grpc::ServerWriteReactor<HealthCheckResponse>,
     StartWrite(&response_);
   }
 
+  // A state that came and went while another was being written is left out.
+  void WriteWanted() {
+    if (!finished_ && !end_written_ && wanted_ != response_.status()) {
+      Write(wanted_);
+    }
+  }
+
   void WriteEnd() {
     if (finished_ || end_written_) {
       return;
     }
     end_written_ = true;
-    Write(is_known_ ? HealthCheckResponse::NOT_SERVING : HealthCheckResponse::SERVICE_UNKNOWN);
+    Write(IsKnown(name_) ? HealthCheckResponse::NOT_SERVING : HealthCheckResponse::SERVICE_UNKNOWN);
   }
 
   void FinishOnce() {
@@ -90,15 +112,24 @@ class HealthWatch final : public grpc::ServerWriteReactor<HealthCheckResponse>,
   }
 
   HealthService* const service_;
-  const bool is_known_;
+  const std::string name_;
   std::mutex mutex_;
   std::shared_ptr<HealthWatch> self_;
   HealthCheckResponse response_;
+  HealthCheckResponse::ServingStatus wanted_ = HealthCheckResponse::UNKNOWN;
   bool writing_ = false;
   bool stopping_ = false;
   bool end_written_ = false;
   bool finished_ = false;
 };
+
+HealthCheckResponse::ServingStatus HealthService::StatusOf(const std::string& service) const {
+  if (!IsKnown(service)) {
+    return HealthCheckResponse::SERVICE_UNKNOWN;
+  }
+  const bool serving = !stopping_ && (store_takes_writes_ || service == kQueryService);
+  return serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
+}
 
 grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context,
                                                const HealthCheckRequest* request,
@@ -109,7 +140,7 @@ grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* cont
     return reactor;
   }
   const std::lock_guard lock(mutex_);
-  response->set_status(stopping_ ? HealthCheckResponse::NOT_SERVING : HealthCheckResponse::SERVING);
+  response->set_status(StatusOf(request->service()));
   reactor->Finish(grpc::Status::OK);
   return reactor;
 }
@@ -122,19 +153,36 @@ grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
     explicit Refusal(const grpc::Status& status) { Finish(status); }
     void OnDone() override { delete this; }
   };
-  auto watch = std::make_shared<HealthWatch>(this, IsKnown(request->service()));
-  {
-    const std::lock_guard lock(mutex_);
-    if (stopping_) {
-      return new Refusal({grpc::StatusCode::UNAVAILABLE, "the collector is stopping"});
-    }
-    if (watches_.size() >= kMaxWatches) {
-      return new Refusal({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many watches"});
-    }
-    watches_[watch.get()] = watch;
+  auto watch = std::make_shared<HealthWatch>(this, request->service());
+  const std::lock_guard lock(mutex_);
+  if (stopping_) {
+    return new Refusal({grpc::StatusCode::UNAVAILABLE, "the collector is stopping"});
   }
-  watch->Start();
+  if (watches_.size() >= kMaxWatches) {
+    return new Refusal({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many watches"});
+  }
+  watches_[watch.get()] = watch;
+  // Under the lock, so that no change is missed in between.
+  watch->Start(StatusOf(request->service()));
   return watch.get();
+}
+
+std::vector<std::shared_ptr<HealthWatch>> HealthService::OpenWatches() const {
+  std::vector<std::shared_ptr<HealthWatch>> open;
+  for (const auto& [pointer, weak] : watches_) {
+    if (std::shared_ptr<HealthWatch> watch = weak.lock()) {
+      open.push_back(std::move(watch));
+    }
+  }
+  return open;
+}
+
+void HealthService::SetStoreTakesWrites(bool takes_writes) {
+  const std::lock_guard lock(mutex_);
+  store_takes_writes_ = takes_writes;
+  for (const auto& watch : OpenWatches()) {
+    watch->Change(StatusOf(watch->name()));
+  }
 }
 
 void HealthService::Stop() {
@@ -142,11 +190,7 @@ void HealthService::Stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    for (const auto& [pointer, weak] : watches_) {
-      if (std::shared_ptr<HealthWatch> watch = weak.lock()) {
-        open.push_back(std::move(watch));
-      }
-    }
+    open = OpenWatches();
   }
   for (const auto& watch : open) {
     watch->Stop();

@@ -371,8 +371,9 @@ void IngestStream::OnStored(uint64_t epoch, const absl::StatusOr<store::WriteRes
   --in_flight_;
   if (!result.ok()) {
     if (!close_) {
-      PODTAP_LOG_WARN("agent of node {}: the store can't take events: {}", hello_->node_name(),
-                      std::string(result.status().message()));
+      // The store has said so once for all agents.
+      PODTAP_LOG_DEBUG("agent of node {}: the store can't take events: {}", hello_->node_name(),
+                       std::string(result.status().message()));
     }
     CloseLocked(v1::CLOSE_REASON_STORE_UNAVAILABLE, std::string(result.status().message()));
   } else if (!close_ || close_->reason() != v1::CLOSE_REASON_STORE_UNAVAILABLE) {

@@ -121,6 +121,7 @@ grpc::Status QueryService::GetServerStatus(grpc::ServerContext*, const v1::GetSe
   if (state.newest_start_ns) {
     SetTimestamp(*state.newest_start_ns, response->mutable_newest_event_time());
   }
+  response->set_store_error(std::string(store_->WriteStatus().message()));
   status_source_(response);
   size_t bytes = response->ByteSizeLong();
   for (int i = response->agents_size() - 1; i >= 0 && bytes > kMaxStatusBytes; --i) {

@@ -179,6 +179,13 @@ class EventStore {
 
   virtual StoreState State() const = 0;
 
+  // OK while writes are taken; else why they are not. The store tries again by itself, so it
+  // becomes OK also when nobody submits.
+  virtual absl::Status WriteStatus() const = 0;
+  // Calls `listener` on the store's thread whenever WriteStatus() turns to an error or back. Set
+  // once, before anything is submitted.
+  virtual void SetWriteStatusListener(std::function<void(const absl::Status&)> listener) = 0;
+
   // Waits until a row behind `row` is committed, WakeWaiters() is called or `timeout_ns` passes.
   // Returns the last row committed.
   virtual uint64_t WaitForRows(uint64_t row, int64_t timeout_ns) = 0;

@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <cstring>
+
 #include "absl/strings/str_format.h"
 #include "common/status.h"
 
@@ -9,7 +11,13 @@ namespace podtap::store::sqlite {
 namespace {
 
 absl::Status SqliteError(sqlite3* handle, int code) {
-  const std::string message = absl::StrFormat("sqlite: %s", sqlite3_errmsg(handle));
+  std::string message = absl::StrFormat("sqlite: %s", sqlite3_errmsg(handle));
+  if ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN) {
+    // "disk I/O error" alone does not say what to mend.
+    if (const int error = sqlite3_system_errno(handle); error != 0) {
+      message += absl::StrFormat(" (%s)", std::strerror(error));
+    }
+  }
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:

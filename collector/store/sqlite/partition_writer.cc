@@ -247,4 +247,11 @@ void PartitionWriter::Rollback() {
   ForgetDictionaries();
 }
 
+absl::Status PartitionWriter::Probe() {
+  PODTAP_RETURN_IF_ERROR(
+      database_.Execute("INSERT OR REPLACE INTO meta(name, value) "
+                        "VALUES('probe', zeroblob(1048576))"));
+  return database_.Execute("DELETE FROM meta WHERE name='probe'");
+}
+
 }  // namespace podtap::store::sqlite

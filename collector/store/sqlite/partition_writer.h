@@ -39,6 +39,8 @@ class PartitionWriter {
   // `now_ns` becomes the extent's last arrival.
   absl::Status Commit(int64_t now_ns);
   void Rollback();
+  // Writes as much as a batch may take, and takes it away again: two transactions of its own.
+  absl::Status Probe();
 
   // What is committed.
   const PartitionExtent& extent() const { return committed_; }

@@ -173,6 +173,16 @@ StoreState SqliteStore::State() const {
   return state;
 }
 
+absl::Status SqliteStore::WriteStatus() const {
+  const std::lock_guard lock(mutex_);
+  return write_status_;
+}
+
+void SqliteStore::SetWriteStatusListener(std::function<void(const absl::Status&)> listener) {
+  const std::lock_guard lock(mutex_);
+  write_status_listener_ = std::move(listener);
+}
+
 uint64_t SqliteStore::WaitForRows(uint64_t row, int64_t timeout_ns) {
   std::unique_lock lock(mutex_);
   const uint64_t wake_ups = wake_ups_;

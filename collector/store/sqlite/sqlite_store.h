@@ -49,6 +49,8 @@ class SqliteStore : public EventStore {
   absl::StatusOr<ScanEnd> Scan(const ScanRequest& request, const ScanCallbacks& callbacks) override;
   absl::StatusOr<std::vector<v1::Loss>> Losses(int64_t begin_ns, int64_t end_ns) override;
   StoreState State() const override;
+  absl::Status WriteStatus() const override;
+  void SetWriteStatusListener(std::function<void(const absl::Status&)> listener) override;
   uint64_t WaitForRows(uint64_t row, int64_t timeout_ns) override;
   void WakeWaiters() override;
 
@@ -87,6 +89,8 @@ class SqliteStore : public EventStore {
   void CloseWriter();
   void PruneMarks(int64_t now_ns);
   void RunMaintenance();
+  absl::Status Probe();
+  void SetWriteStatus(const absl::Status& status);
   void SetAsideBadFiles();
 
   const StoreOptions options_;
@@ -107,6 +111,8 @@ class SqliteStore : public EventStore {
   uint64_t store_id_ = 0;
   uint64_t last_row_ = 0;
   uint64_t wake_ups_ = 0;
+  absl::Status write_status_;
+  std::function<void(const absl::Status&)> write_status_listener_;
   uint64_t maintenance_asked_ = 0;
   uint64_t maintenance_done_ = 0;
   std::vector<std::pair<std::shared_ptr<PartitionFile>, absl::Status>> bad_files_;

@@ -13,6 +13,8 @@ namespace {
 constexpr int64_t kNsPerSecond = 1'000'000'000;
 constexpr int64_t kNsPerHour = 3600 * kNsPerSecond;
 constexpr int64_t kMaintenancePeriodNs = 10 * kNsPerSecond;
+// How often a store that takes no writes is tried.
+constexpr int64_t kProbePeriodNs = kNsPerSecond;
 // How often a mark that does not change is marked as still in use.
 constexpr int64_t kTouchPeriodNs = kNsPerHour;
 constexpr size_t kMaxGroupWrites = 64;
@@ -46,7 +48,8 @@ void PruneMap(Map& map, int64_t oldest_ns, size_t bound) {
 void SqliteStore::Run() {
   std::unique_lock lock(mutex_);
   while (true) {
-    queue_changed_.wait_for(lock, std::chrono::nanoseconds(kMaintenancePeriodNs), [&] {
+    const int64_t wait_ns = write_status_.ok() ? kMaintenancePeriodNs : kProbePeriodNs;
+    queue_changed_.wait_for(lock, std::chrono::nanoseconds(wait_ns), [&] {
       return !queue_.empty() || stopping_ || maintenance_asked_ > maintenance_done_;
     });
     std::vector<Queued> group;
@@ -62,6 +65,8 @@ void SqliteStore::Run() {
     lock.unlock();
     if (!group.empty()) {
       WriteGroup(std::move(group));
+    } else if (!WriteStatus().ok()) {
+      SetWriteStatus(Probe());
     }
     if (maintain || clock_->MonotonicNs() - last_maintenance_ns_ >= kMaintenancePeriodNs) {
       RunMaintenance();
@@ -87,6 +92,7 @@ void SqliteStore::WriteGroup(std::vector<Queued> group) {
       last_row_ = writer_->extent().last_row;
     }
     rows_changed_.notify_all();
+    SetWriteStatus(status);
     for (size_t i = 0; i < group.size(); ++i) {
       group[i].done(results[i]);
     }
@@ -104,6 +110,7 @@ void SqliteStore::WriteGroup(std::vector<Queued> group) {
     // The connection may be what is broken; the next group opens the file again.
     CloseWriter();
   }
+  SetWriteStatus(status);
   for (Queued& queued : group) {
     if (queued.chain) {
       queued.chain->failed = true;
@@ -279,7 +286,7 @@ void SqliteStore::RunMaintenance() {
   const int64_t now_ns = clock_->WallNs();
   if (current_ && HasContent(*current_)) {
     if (const absl::Status status = EnsureWriter(now_ns); !status.ok()) {
-      PODTAP_LOG_WARN("store: {}", std::string(status.message()));
+      SetWriteStatus(status);
     }
   }
   if (marks_.high_water.size_bound() >= kMaxHighWaterMarks ||
@@ -290,6 +297,42 @@ void SqliteStore::RunMaintenance() {
       catalog_->Expire(now_ns, options_.retention_ns, options_.retention_bytes);
   if (removed > 0) {
     PODTAP_LOG_INFO("store: retention removed {} events", removed);
+  }
+}
+
+// Whether a write of some size is taken.
+absl::Status SqliteStore::Probe() {
+  PODTAP_RETURN_IF_ERROR(EnsureWriter(clock_->WallNs()));
+  absl::Status status = writer_->Probe();
+  if (!status.ok()) {
+    writer_->Rollback();
+    CloseWriter();
+  }
+  return status;
+}
+
+// One line when writes begin to fail, and one when they are taken again.
+void SqliteStore::SetWriteStatus(const absl::Status& status) {
+  std::function<void(const absl::Status&)> listener;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool changed = status.ok() != write_status_.ok();
+    write_status_ = status;
+    if (!changed) {
+      return;
+    }
+    listener = write_status_listener_;
+  }
+  if (status.ok()) {
+    PODTAP_LOG_INFO("store: {} takes writes again", options_.directory);
+  } else {
+    PODTAP_LOG_ERROR(
+        "store: can't write to {}: {}; agents keep their events and send them again; make room or "
+        "mend the disk",
+        options_.directory, std::string(status.message()));
+  }
+  if (listener) {
+    listener(status);
   }
 }
 

@@ -173,15 +173,55 @@ TEST_F(CollectorTest, SaysWhenItCannotStoreAndRecovers) {
   ExpectLedgerAddsUp();
 }
 
+HealthCheckResponse::ServingStatus HealthOf(const std::shared_ptr<grpc::Channel>& channel,
+                                            const std::string& service) {
+  grpc::ClientContext context;
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(service);
+  HealthCheckResponse response;
+  const auto health = grpc::health::v1::Health::NewStub(channel);
+  EXPECT_TRUE(health->Check(&context, request, &response).ok()) << service;
+  return response.status();
+}
+
+TEST_F(CollectorTest, HealthFollowsTheStore) {
+  grpc::ClientContext watch_context;
+  const auto health = grpc::health::v1::Health::NewStub(channel_);
+  const auto watch = health->Watch(&watch_context, {});
+  HealthCheckResponse state;
+  ASSERT_TRUE(watch->Read(&state));
+  EXPECT_EQ(state.status(), HealthCheckResponse::SERVING);
+  TestAgent agent(channel_);
+  agent.Hello(1);
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit;
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const rlimit full{.rlim_cur = 4096, .rlim_max = limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+  agent.SendBatch(MakeBatch(1, 1, 300));
+  EXPECT_EQ(agent.WaitForClose(), v1::CLOSE_REASON_STORE_UNAVAILABLE);
+  const bool told = watch->Read(&state);
+  const auto ingest = HealthOf(channel_, "podtap.v1.IngestService");
+  const auto query = HealthOf(channel_, "podtap.v1.QueryService");
+  const std::string error = ServerStatus().store_error();
+  setrlimit(RLIMIT_FSIZE, &limit);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(state.status(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(ingest, HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(query, HealthCheckResponse::SERVING) << "what is stored can be asked for";
+  EXPECT_THAT(error, testing::HasSubstr("sqlite: "));
+  // Nobody sends anything: the store finds out by itself.
+  ASSERT_TRUE(watch->Read(&state));
+  EXPECT_EQ(state.status(), HealthCheckResponse::SERVING);
+  EXPECT_EQ(HealthOf(channel_, ""), HealthCheckResponse::SERVING);
+  EXPECT_EQ(ServerStatus().store_error(), "");
+  watch_context.TryCancel();
+}
+
 TEST_F(CollectorTest, AnswersHealthChecks) {
   const auto health = grpc::health::v1::Health::NewStub(channel_);
   for (const char* service : {"", "podtap.v1.IngestService", "podtap.v1.QueryService"}) {
-    grpc::ClientContext context;
-    grpc::health::v1::HealthCheckRequest request;
-    request.set_service(service);
-    HealthCheckResponse response;
-    ASSERT_TRUE(health->Check(&context, request, &response).ok()) << service;
-    EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
+    EXPECT_EQ(HealthOf(channel_, service), HealthCheckResponse::SERVING);
   }
   grpc::ClientContext context;
   grpc::health::v1::HealthCheckRequest request;
