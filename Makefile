@@ -4,7 +4,7 @@ SANITIZE_BUILD_DIR ?= build-sanitize
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test lint format
+.PHONY: help build demo demo-stop test bench lint format
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,6 +24,11 @@ demo-stop: ## end a demo that KEEP=1 left running
 test: ## build and run every test (root); the last line is the sum
 	@scripts/install-packages.sh build test
 	@scripts/test.sh $(BUILD_DIR) $(SANITIZE_BUILD_DIR) $(JOBS)
+
+bench: ## measure the budgets (root); BENCH_ROWS=a,b and BENCH_RUNS=n choose what
+	@scripts/install-packages.sh build bench
+	@scripts/build.sh $(BUILD_DIR) $(JOBS)
+	@PODTAP_BIN=$(abspath $(BUILD_DIR))/bin python3 -B bench/bench.py
 
 lint: ## check formatting, layers, clang-tidy and the protos
 	@scripts/install-packages.sh build lint
