@@ -109,7 +109,7 @@ __noinline int pt_copy(struct __sk_buff *skb)
 	starts_message = work->beginning.is_request | work->beginning.is_response;
 	work->record.tail_len = 0;
 	if (!starts_message && length > PT_PRESSURE_MIN_BYTES &&
-	    bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > pt_pressure_bytes) {
+	    work->waiting > pt_pressure_bytes) {
 		if (bpf_skb_load_bytes(skb, offset, work->payload, PT_PRESSURE_HEAD_BYTES) ||
 		    bpf_skb_load_bytes(skb, tail, work->payload + PT_PRESSURE_HEAD_BYTES,
 				       PT_TAIL_BYTES))
@@ -143,13 +143,20 @@ __noinline int pt_copy(struct __sk_buff *skb)
 	return PT_COUNT_SAMPLED;
 }
 
+/* Whether the ring took any record of the connection. */
+static __always_inline int pt_is_reported(const struct pt_connection *connection)
+{
+	return connection->direction[PT_FROM_POD].reported_ns ||
+	       connection->direction[PT_TO_POD].reported_ns;
+}
+
 /* Reports a payload, or a FIN or RST without one; returns the reason to count the packet under. */
 __noinline int pt_report(struct __sk_buff *skb)
 {
 	struct pt_work *work = pt_get_work();
 	struct pt_connection *connection;
 	struct pt_direction_state *state;
-	__u64 copied = 0;
+	__u64 copied = 0, share;
 	int reason = PT_COUNT_CLOSING;
 
 	if (!work)
@@ -157,10 +164,18 @@ __noinline int pt_report(struct __sk_buff *skb)
 	connection = bpf_map_lookup_elem(&connections, &work->key);
 	if (!connection)
 		return PT_COUNT_TABLE_FULL;
+	if (!work->packet.payload_len && !pt_is_reported(connection)) {
+		/* User space never heard of it, so it can't be the one to remove it. */
+		bpf_map_delete_elem(&connections, &work->key);
+		return PT_COUNT_NO_PAYLOAD;
+	}
 	state = pt_state(connection, work->packet.direction);
 	if (work->packet.payload_len && connection->verdict == PT_UNDECIDED &&
 	    state->copied >= PT_UNDECIDED_BYTES)
 		return PT_COUNT_UNDECIDED;
+	share = work->packet.payload_len ? PT_PAYLOAD_SHARE : PT_BARE_SHARE;
+	if (!pt_has_share(work, share))
+		return PT_COUNT_FAIR_SHARE;
 	pt_fill(&work->record, &work->key, connection, work->packet.direction);
 	work->record.time_ns = work->now;
 	work->record.seq = work->packet.seq;
@@ -171,8 +186,6 @@ __noinline int pt_report(struct __sk_buff *skb)
 		if (reason == PT_COUNT_READ_FAILED)
 			return reason;
 		copied = (__u64)work->record.head_len + work->record.tail_len;
-		if (copied > PT_MAX_COPY_BYTES)
-			return PT_COUNT_READ_FAILED;
 	}
 	if (pt_submit(work, copied))
 		return PT_COUNT_RING_FULL;

@@ -18,7 +18,7 @@
 #define PT_ABI_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-#define PT_ABI_VERSION 1
+#define PT_ABI_VERSION 2
 
 /* Taps that can be open at once. */
 #define PT_MAX_TAPS 1024
@@ -33,6 +33,8 @@
 /* Bounds of the load-time setting capture_bytes. */
 #define PT_MIN_CAPTURE_BYTES 256
 #define PT_MAX_CAPTURE_BYTES PT_HEAD_COPY_BYTES
+/* What a record of `size` bytes takes of the ring: the ring's own header and rounding included. */
+#define PT_RING_BYTES(size) (((__u64)(size) + 15) & ~7ULL)
 
 /* Direction relative to the tapped pod. */
 enum pt_direction {
@@ -163,12 +165,13 @@ enum pt_count {
 	PT_COUNT_TABLE_FULL,  /* loss: no room in the connection table */
 	PT_COUNT_RING_FULL,   /* loss: no room in the ring */
 	PT_COUNT_READ_FAILED, /* loss: the payload could not be read */
+	PT_COUNT_FAIR_SHARE,  /* loss: its tap holds more than its share of a ring that fills up */
 	PT_COUNT_REASONS,
 	/* Not per packet. Bytes are ring bytes, record headers included. */
 	PT_TALLY_RECORDS = 24, /* records submitted to the ring */
-	PT_TALLY_RUNS_LOST,    /* loss: runs of skipped segments that found no room in the ring */
-	PT_TALLY_TLS,	       /* connections that began with a TLS record */
-	PT_TALLY_CONNECTIONS,  /* connections put into the table */
+	PT_TALLY_RUNS_LOST, /* loss: runs of skipped segments that the ring or the share refused */
+	PT_TALLY_TLS,	    /* connections that began with a TLS record */
+	PT_TALLY_CONNECTIONS, /* connections put into the table */
 };
 /* Slots per tap in the counter map: key = tap * PT_COUNT_SLOTS + enum pt_count. */
 #define PT_COUNT_SLOTS 32

@@ -9,13 +9,37 @@ const volatile __u32 pt_l3_base = 14;
 const volatile __u32 pt_capture_bytes = 4096;
 /* Ring bytes at which user space is woken; below, it polls. */
 const volatile __u32 pt_wakeup_bytes = 128 * 1024;
-/* Ring bytes above which bodies are sampled to leave room for heads. */
+/* Size of the ring. */
+const volatile __u32 pt_ring_bytes = 8 * 1024 * 1024;
+/*
+ * Ring bytes above which bodies are sampled to leave room for heads, and taps that hold more than
+ * their share are refused.
+ */
 const volatile __u32 pt_pressure_bytes = 4 * 1024 * 1024;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 8 * 1024 * 1024); /* set at load */
 } ring SEC(".maps");
+
+/*
+ * Ring bytes of each tap's records: put by the kernel side, taken by the reader, which maps the
+ * second array and adds to it as it moves on. The difference is what the tap holds of the ring.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PT_MAX_TAPS);
+	__type(key, __u32);
+	__type(value, __u64);
+} ring_put SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, PT_MAX_TAPS);
+	__type(key, __u32);
+	__type(value, __u64);
+} ring_taken SEC(".maps");
 
 /* Tracked connections. A plain hash: a refused insert is seen and counted. User space deletes. */
 struct {
@@ -86,6 +110,7 @@ struct pt_work {
 	struct pt_connection_key key;
 	struct pt_beginning beginning;
 	__u64 now;
+	__u64 waiting; /* bytes in the ring, as of pt_has_share() */
 	/* Entries under construction. */
 	struct pt_handshake handshake;
 	struct pt_connection connection;

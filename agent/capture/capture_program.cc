@@ -16,7 +16,8 @@ namespace podtap::capture {
 namespace {
 
 constexpr uint32_t kMinRingBytes = 64 * 1024;
-// Bodies are sampled when the ring is this part full; user space is woken at this part at most.
+// Bodies are sampled, and shares enforced, when the ring is this part full; user space is woken at
+// this part at most.
 constexpr uint32_t kPressureShare = 2;
 constexpr uint32_t kWakeupShare = 8;
 constexpr uint32_t kMaxWakeupBytes = 128 * 1024;
@@ -88,6 +89,7 @@ absl::StatusOr<CaptureProgram> CaptureProgram::Load(const ProgramOptions& option
   }
   skeleton->rodata->pt_l3_base = options.l3_base;
   skeleton->rodata->pt_capture_bytes = options.capture_bytes;
+  skeleton->rodata->pt_ring_bytes = options.ring_bytes;
   skeleton->rodata->pt_pressure_bytes = options.ring_bytes / kPressureShare;
   skeleton->rodata->pt_wakeup_bytes = std::min(kMaxWakeupBytes, options.ring_bytes / kWakeupShare);
   bpf_map__set_max_entries(skeleton->maps.ring, options.ring_bytes);
@@ -161,6 +163,7 @@ absl::Status CaptureProgram::ClearCounters(uint32_t slot) const {
 }
 
 int CaptureProgram::ring_fd() const { return bpf_map__fd(skeleton_->maps.ring); }
+int CaptureProgram::ring_taken_fd() const { return bpf_map__fd(skeleton_->maps.ring_taken); }
 int CaptureProgram::connections_fd() const { return bpf_map__fd(skeleton_->maps.connections); }
 int CaptureProgram::feedback_fd() const { return bpf_map__fd(skeleton_->maps.feedback); }
 int CaptureProgram::handshakes_fd() const { return bpf_map__fd(skeleton_->maps.handshakes); }

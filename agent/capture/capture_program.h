@@ -53,6 +53,8 @@ class CaptureProgram {
   absl::Status ClearCounters(uint32_t slot) const;
 
   int ring_fd() const;
+  // Array of PT_MAX_TAPS 64-bit numbers, to be mapped: ring bytes of each tap that were read.
+  int ring_taken_fd() const;
   int connections_fd() const;
   int feedback_fd() const;
   int handshakes_fd() const;

@@ -3,7 +3,10 @@
 #include <bpf/libbpf.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
+#include <atomic>
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -14,6 +17,7 @@ namespace {
 
 // So that time-outs are looked at also when the ring never runs dry.
 constexpr uint64_t kMaxBatch = 4096;
+constexpr size_t kTakenBytes = PT_MAX_TAPS * sizeof(uint64_t);
 
 }  // namespace
 
@@ -62,6 +66,8 @@ bool ParseRecord(std::span<const uint8_t> data, Segment& segment) {
 
 void RingReader::RingDestroyer::operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
 
+void RingReader::TakenUnmapper::operator()(uint64_t* taken) const { ::munmap(taken, kTakenBytes); }
+
 RingReader::~RingReader() = default;
 
 absl::StatusOr<std::unique_ptr<RingReader>> RingReader::Create(const CaptureProgram& program,
@@ -71,6 +77,7 @@ absl::StatusOr<std::unique_ptr<RingReader>> RingReader::Create(const CaptureProg
   if (reader->ring_ == nullptr) {
     return ErrnoStatus(errno, "map capture ring");
   }
+  PODTAP_RETURN_IF_ERROR(reader->MapTaken(program.ring_taken_fd()));
   reader->epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
   reader->wakeup_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   // Edge-triggered: what counts is the kernel side's wake-up, not that there is something to read.
@@ -82,6 +89,15 @@ absl::StatusOr<std::unique_ptr<RingReader>> RingReader::Create(const CaptureProg
     return ErrnoStatus(errno, "watch capture ring");
   }
   return reader;
+}
+
+absl::Status RingReader::MapTaken(int fd) {
+  void* const address = ::mmap(nullptr, kTakenBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (address == MAP_FAILED) {
+    return ErrnoStatus(errno, "map the ring's account");
+  }
+  taken_.reset(static_cast<uint64_t*>(address));
+  return absl::OkStatus();
 }
 
 void RingReader::Wait(int timeout_ms) {
@@ -100,12 +116,27 @@ void RingReader::WakeUp() {
   [[maybe_unused]] const ssize_t written = ::write(wakeup_.get(), &one, sizeof(one));
 }
 
+void RingReader::Account(std::span<const uint8_t> record) {
+  uint32_t tap = PT_MAX_TAPS;
+  if (record.size() >= sizeof(pt_record)) {
+    std::memcpy(&tap, record.data() + offsetof(pt_record, tap), sizeof(tap));
+  }
+  if (tap < PT_MAX_TAPS) {
+    const std::atomic_ref<uint64_t> taken(taken_[tap]);
+    // This thread alone writes; the kernel side reads.
+    taken.store(taken.load(std::memory_order_relaxed) + PT_RING_BYTES(record.size()),
+                std::memory_order_relaxed);
+  }
+}
+
 int RingReader::OnRecord(void* context, void* data, size_t size) {
   auto* reader = static_cast<RingReader*>(context);
   ++reader->records_;
   reader->record_bytes_ += size;
+  const std::span<const uint8_t> record(static_cast<const uint8_t*>(data), size);
+  reader->Account(record);
   Segment segment;
-  if (ParseRecord({static_cast<const uint8_t*>(data), size}, segment)) {
+  if (ParseRecord(record, segment)) {
     reader->handler_(segment);
   } else {
     ++reader->malformed_;

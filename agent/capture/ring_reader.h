@@ -3,6 +3,9 @@
 // The kernel side wakes the reader only when a good many bytes have gathered; the reader polls
 // otherwise. So at low rates a record waits up to the poll interval, and at high rates one wake-up
 // serves many records.
+//
+// What is read is put to the account of its tap, where the kernel side looks to tell who holds more
+// of the ring than its share.
 #pragma once
 
 #include <cstdint>
@@ -50,11 +53,18 @@ class RingReader {
   struct RingDestroyer {
     void operator()(ring_buffer* ring) const;
   };
+  struct TakenUnmapper {
+    void operator()(uint64_t* taken) const;
+  };
   explicit RingReader(Handler handler) : handler_(std::move(handler)) {}
+  absl::Status MapTaken(int fd);
+  void Account(std::span<const uint8_t> record);
   static int OnRecord(void* context, void* data, size_t size);
 
   Handler handler_;
   std::unique_ptr<ring_buffer, RingDestroyer> ring_;
+  // Ring bytes read, by tap slot; shared with the kernel side.
+  std::unique_ptr<uint64_t[], TakenUnmapper> taken_;
   UniqueFd epoll_;
   UniqueFd wakeup_;
   uint64_t batch_ = 0;

@@ -4,6 +4,7 @@
 #include "absl/strings/str_format.h"
 #include "agent/capture/connection_map.h"
 #include "bpf/capture_abi.h"
+#include "tests/bpf/tcp_conversation.h"
 #include "tests/support/capture_harness.h"
 
 namespace podtap::testing {
@@ -17,46 +18,11 @@ using capture::Verdict;
 
 constexpr char kGet[] = "GET /a HTTP/1.1\r\n\r\n";
 constexpr char kHead[] = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
-constexpr uint32_t kClientIsn = 1000;
-constexpr uint32_t kServerIsn = 5000;
-
-// One connection from the pod, with sequence numbers kept.
-class Conversation {
- public:
-  explicit Conversation(CaptureHarness& harness, uint16_t port = 40000)
-      : harness_(harness), port_(port) {}
-
-  void Open() {
-    harness_.TestRun(Make(Direction::kFromPod, kClientIsn).Flags(kSyn).Frame(),
-                     Direction::kFromPod);
-    harness_.TestRun(Make(Direction::kToPod, kServerIsn).Flags(kSyn | kAck).Frame(),
-                     Direction::kToPod);
-  }
-  void Send(Direction direction, const std::string& payload, uint8_t flags = kAck) {
-    uint32_t& seq = seq_[static_cast<int>(direction)];
-    SendAt(direction, seq, payload, flags);
-    seq += static_cast<uint32_t>(payload.size());
-  }
-  void SendAt(Direction direction, uint32_t seq, const std::string& payload, uint8_t flags = kAck) {
-    harness_.TestRun(Make(direction, seq).Payload(payload).Flags(flags).Frame(), direction);
-  }
-  uint32_t seq(Direction direction) const { return seq_[static_cast<int>(direction)]; }
-
- private:
-  Packet Make(Direction direction, uint32_t seq) const {
-    return direction == Direction::kFromPod
-               ? Packet().V4("192.0.2.1", "192.0.2.2").Tcp(port_, 80).Seq(seq)
-               : Packet().V4("192.0.2.2", "192.0.2.1").Tcp(80, port_).Seq(seq);
-  }
-  CaptureHarness& harness_;
-  uint16_t port_;
-  uint32_t seq_[2] = {kClientIsn + 1, kServerIsn + 1};
-};
 
 class CopyPolicyTest : public ::testing::Test {
  protected:
   // A response whose body is under way: enough of it copied that feedback is looked up.
-  ConnectionKey StartDownload(Conversation& conversation) {
+  ConnectionKey StartDownload(TcpConversation& conversation) {
     conversation.Open();
     conversation.Send(Direction::kFromPod, kGet);
     conversation.Send(Direction::kToPod, kHead);
@@ -79,7 +45,7 @@ class CopyPolicyTest : public ::testing::Test {
 
 TEST_F(CopyPolicyTest, PayloadUpToCaptureBytesIsCopiedWholeAndLongerIsSampled) {
   CaptureHarness harness({.l3_base = 0, .capture_bytes = 256});
-  Conversation conversation(harness);
+  TcpConversation conversation(harness);
   conversation.Open();
   conversation.Send(Direction::kFromPod, kGet);
   conversation.Send(Direction::kToPod, kHead);
@@ -99,7 +65,7 @@ TEST_F(CopyPolicyTest, PayloadUpToCaptureBytesIsCopiedWholeAndLongerIsSampled) {
 
 TEST_F(CopyPolicyTest, HeadIsCopiedBeyondCaptureBytes) {
   CaptureHarness harness({.l3_base = 0, .capture_bytes = 256});
-  Conversation conversation(harness);
+  TcpConversation conversation(harness);
   conversation.Open();
   const std::string request = "GET / HTTP/1.1\r\nX: " + std::string(2000, 'x') + "\r\n\r\n";
   conversation.Send(Direction::kFromPod, request);
@@ -108,7 +74,7 @@ TEST_F(CopyPolicyTest, HeadIsCopiedBeyondCaptureBytes) {
 }
 
 TEST_F(CopyPolicyTest, SkippedBytesBecomeOneRecordWhenTheTargetIsReached) {
-  Conversation conversation(harness_);
+  TcpConversation conversation(harness_);
   const ConnectionKey key = StartDownload(conversation);
   const uint32_t begin = conversation.seq(Direction::kToPod);
   PostSkip(key, begin + 10 * 1448);
@@ -126,7 +92,7 @@ TEST_F(CopyPolicyTest, SkippedBytesBecomeOneRecordWhenTheTargetIsReached) {
 }
 
 TEST_F(CopyPolicyTest, SegmentAcrossTheTargetIsCopiedFromTheTargetOn) {
-  Conversation conversation(harness_);
+  TcpConversation conversation(harness_);
   const ConnectionKey key = StartDownload(conversation);
   const uint32_t begin = conversation.seq(Direction::kToPod);
   PostSkip(key, begin + 100);
@@ -146,7 +112,7 @@ TEST_F(CopyPolicyTest, SegmentAcrossTheTargetIsCopiedFromTheTargetOn) {
 TEST_F(CopyPolicyTest, HeadBehindASkippedBodyIsCopiedAsAHead) {
   CaptureHarness harness({.l3_base = 0, .capture_bytes = 256});
   ConnectionMap map(harness.program());
-  Conversation conversation(harness);
+  TcpConversation conversation(harness);
   conversation.Open();
   conversation.Send(Direction::kFromPod, kGet);
   conversation.Send(Direction::kToPod, kHead);
@@ -167,7 +133,7 @@ TEST_F(CopyPolicyTest, ClosingReportsWhatWasSkippedSoFar) {
     for (const uint8_t flag : {kFin, kRst}) {
       CaptureHarness harness({.l3_base = 0});
       ConnectionMap map(harness.program());
-      Conversation conversation(harness);
+      TcpConversation conversation(harness);
       conversation.Open();
       conversation.Send(Direction::kFromPod, kGet);
       conversation.Send(Direction::kToPod, kHead + std::string(2000, 'b'));
@@ -191,7 +157,7 @@ TEST_F(CopyPolicyTest, ClosingReportsWhatWasSkippedSoFar) {
 }
 
 TEST_F(CopyPolicyTest, FinWithSkippedPayloadIsStillReported) {
-  Conversation conversation(harness_);
+  TcpConversation conversation(harness_);
   const ConnectionKey key = StartDownload(conversation);
   const uint32_t begin = conversation.seq(Direction::kToPod);
   PostSkip(key, begin + 5000);
@@ -204,7 +170,7 @@ TEST_F(CopyPolicyTest, FinWithSkippedPayloadIsStillReported) {
 }
 
 TEST_F(CopyPolicyTest, FeedbackForAnOlderConnectionOfTheTupleMeansNothing) {
-  Conversation conversation(harness_);
+  TcpConversation conversation(harness_);
   ConnectionKey key = StartDownload(conversation);
   key.opened_ns -= 1;
   PostSkip(key, conversation.seq(Direction::kToPod) + 5000);
@@ -213,7 +179,7 @@ TEST_F(CopyPolicyTest, FeedbackForAnOlderConnectionOfTheTupleMeansNothing) {
 }
 
 TEST_F(CopyPolicyTest, OpaqueByFeedback) {
-  Conversation conversation(harness_);
+  TcpConversation conversation(harness_);
   const ConnectionKey key = StartDownload(conversation);
   map_.OnFeedback(key, {.verdict = Verdict::kOpaque});
   conversation.Send(Direction::kToPod, "HTTP/1.1 200 OK\r\n\r\n");
@@ -222,7 +188,7 @@ TEST_F(CopyPolicyTest, OpaqueByFeedback) {
 }
 
 TEST_F(CopyPolicyTest, ForgottenConnectionIsPickedUpOnlyAtAHead) {
-  Conversation conversation(harness_);
+  TcpConversation conversation(harness_);
   const ConnectionKey key = StartDownload(conversation);
   map_.OnForgotten(key);
   conversation.Send(Direction::kToPod, "body, body");
@@ -234,7 +200,7 @@ TEST_F(CopyPolicyTest, ForgottenConnectionIsPickedUpOnlyAtAHead) {
 }
 
 TEST_F(CopyPolicyTest, ForgettingAnOlderConnectionLeavesTheTuplesNewOne) {
-  Conversation conversation(harness_);
+  TcpConversation conversation(harness_);
   ConnectionKey key = StartDownload(conversation);
   key.opened_ns -= 1;
   map_.OnForgotten(key);
@@ -243,7 +209,7 @@ TEST_F(CopyPolicyTest, ForgettingAnOlderConnectionLeavesTheTuplesNewOne) {
 }
 
 TEST_F(CopyPolicyTest, UndecidedConnectionIsCopiedUpToItsLimitAndHttpLiftsIt) {
-  Conversation conversation(harness_);
+  TcpConversation conversation(harness_);
   conversation.Open();
   for (int i = 0; i < 4; ++i) {
     conversation.Send(Direction::kFromPod, std::string(1024, 'q'));
@@ -258,7 +224,7 @@ TEST_F(CopyPolicyTest, UndecidedConnectionIsCopiedUpToItsLimitAndHttpLiftsIt) {
 }
 
 TEST_F(CopyPolicyTest, LongRequestBodyDoesNotMakeItsConnectionUndecided) {
-  Conversation conversation(harness_);
+  TcpConversation conversation(harness_);
   conversation.Open();
   conversation.Send(Direction::kFromPod, "POST / HTTP/1.1\r\nContent-Length: 20480\r\n\r\n");
   for (int i = 0; i < 20; ++i) {
@@ -269,7 +235,7 @@ TEST_F(CopyPolicyTest, LongRequestBodyDoesNotMakeItsConnectionUndecided) {
 }
 
 TEST_F(CopyPolicyTest, NewSynOnTheTupleBeginsANewConnection) {
-  Conversation first(harness_);
+  TcpConversation first(harness_);
   first.Open();
   first.Send(Direction::kFromPod, kGet);
   const ConnectionKey old_key = Last().segment.key;
@@ -282,18 +248,18 @@ TEST_F(CopyPolicyTest, NewSynOnTheTupleBeginsANewConnection) {
 }
 
 TEST_F(CopyPolicyTest, SynSentAgainChangesNothing) {
-  Conversation conversation(harness_);
+  TcpConversation conversation(harness_);
   conversation.Open();
   conversation.Open();
   conversation.Send(Direction::kFromPod, kGet);
-  EXPECT_EQ(Last().segment.initial_seq[0], kClientIsn);
-  EXPECT_EQ(Last().segment.initial_seq[1], kServerIsn);
+  EXPECT_EQ(Last().segment.initial_seq[0], TcpConversation::kClientIsn);
+  EXPECT_EQ(Last().segment.initial_seq[1], TcpConversation::kServerIsn);
 }
 
 TEST_F(CopyPolicyTest, FullConnectionTableIsCounted) {
   CaptureHarness harness({.l3_base = 0, .max_connections = 64});
   for (uint16_t port = 1000; port < 1200; ++port) {
-    Conversation conversation(harness, port);
+    TcpConversation conversation(harness, port);
     conversation.Open();
     conversation.Send(Direction::kFromPod, kGet);
   }
@@ -302,24 +268,9 @@ TEST_F(CopyPolicyTest, FullConnectionTableIsCounted) {
   EXPECT_EQ(harness.Records().size(), harness.Count(PT_COUNT_COPIED));
 }
 
-TEST_F(CopyPolicyTest, FullRingIsCountedAndNothingElseIsLost) {
-  CaptureHarness harness({.l3_base = 0, .ring_bytes = 64 * 1024});
-  Conversation conversation(harness);
-  conversation.Open();
-  const std::string request = "GET / HTTP/1.1\r\nX: " + std::string(900, 'x') + "\r\n\r\n";
-  for (int i = 0; i < 200; ++i) {
-    conversation.Send(Direction::kFromPod, request);
-  }
-  const uint64_t refused = harness.Count(PT_COUNT_RING_FULL);
-  EXPECT_GT(refused, 100u);
-  EXPECT_EQ(harness.CountBytes(PT_COUNT_RING_FULL), refused * request.size());
-  EXPECT_EQ(harness.Count(PT_COUNT_COPIED) + refused, 200u);
-  EXPECT_EQ(harness.Records().size(), harness.Count(PT_TALLY_RECORDS));
-}
-
 TEST_F(CopyPolicyTest, BodiesAreSampledWhenTheRingIsHalfFull) {
   CaptureHarness harness({.l3_base = 0, .ring_bytes = 64 * 1024});
-  Conversation conversation(harness);
+  TcpConversation conversation(harness);
   conversation.Open();
   conversation.Send(Direction::kFromPod, kGet);
   conversation.Send(Direction::kToPod, kHead);
@@ -335,11 +286,11 @@ TEST_F(CopyPolicyTest, BodiesAreSampledWhenTheRingIsHalfFull) {
 }
 
 TEST_F(CopyPolicyTest, SweepRemovesOnlyIdleConnections) {
-  Conversation old_one(harness_, 1001);
+  TcpConversation old_one(harness_, 1001);
   old_one.Open();
   old_one.Send(Direction::kFromPod, kGet);
   const int64_t between = Last().segment.time_ns + 1;
-  Conversation new_one(harness_, 1002);
+  TcpConversation new_one(harness_, 1002);
   new_one.Open();
   new_one.Send(Direction::kFromPod, kGet);
   EXPECT_EQ(map_.Sweep(between), 1u);

@@ -9,6 +9,7 @@ namespace podtap::testing {
 
 using capture::Direction;
 using capture::Polarity;
+using capture::TapId;
 
 CaptureHarness::CaptureHarness(capture::ProgramOptions options) {
   absl::StatusOr<capture::CaptureProgram> program = capture::CaptureProgram::Load(options);
@@ -25,27 +26,29 @@ CaptureHarness::CaptureHarness(capture::ProgramOptions options) {
   });
   PODTAP_CHECK(reader.ok());
   reader_ = *std::move(reader);
-  // Under test-run no frame is outgoing, so the polarity alone sets the direction.
-  for (const Direction direction : {Direction::kFromPod, Direction::kToPod}) {
-    const auto polarity = direction == Direction::kFromPod ? Polarity::kHostSide : Polarity{0};
-    auto dispatcher = program_->MakeDispatcher(kTap, polarity);
-    PODTAP_CHECK(dispatcher.ok());
-    dispatchers_[static_cast<int>(direction)] = *std::move(dispatcher);
-  }
 }
 
-void CaptureHarness::TestRun(const Bytes& frame, Direction direction) {
+int CaptureHarness::Dispatcher(const TapId& tap, Direction direction) {
+  UniqueFd& fd = dispatchers_[{uint64_t{tap.slot} << 32 | tap.generation, direction}];
+  if (!fd.valid()) {
+    const auto polarity = direction == Direction::kFromPod ? Polarity::kHostSide : Polarity{0};
+    auto dispatcher = program_->MakeDispatcher(tap, polarity);
+    PODTAP_CHECK(dispatcher.ok());
+    fd = *std::move(dispatcher);
+  }
+  return fd.get();
+}
+
+void CaptureHarness::TestRun(const Bytes& frame, Direction direction, TapId tap) {
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
               .data_size_in = static_cast<uint32_t>(frame.size()));
-  const int error =
-      bpf_prog_test_run_opts(dispatchers_[static_cast<int>(direction)].get(), &options);
+  const int error = bpf_prog_test_run_opts(Dispatcher(tap, direction), &options);
   ASSERT_EQ(error, 0) << "frame of " << frame.size() << " bytes";
   ASSERT_EQ(options.retval, 0u);
 }
 
 void CaptureHarness::Attach(uint32_t interface_index) {
-  auto tap = capture::PacketTap::Open(interface_index,
-                                      dispatchers_[static_cast<int>(Direction::kFromPod)].get());
+  auto tap = capture::PacketTap::Open(interface_index, Dispatcher(kTap, Direction::kFromPod));
   ASSERT_TRUE(tap.ok()) << tap.status();
   tap_.emplace(*std::move(tap));
 }
@@ -56,12 +59,12 @@ std::vector<Recorded>& CaptureHarness::Records() {
   return records_;
 }
 
-uint64_t CaptureHarness::Count(int reason) const {
-  return program_->ReadCounters(kTap.slot).value()[static_cast<size_t>(reason)].count;
+uint64_t CaptureHarness::Count(int reason, TapId tap) const {
+  return program_->ReadCounters(tap.slot).value()[static_cast<size_t>(reason)].count;
 }
 
-uint64_t CaptureHarness::CountBytes(int reason) const {
-  return program_->ReadCounters(kTap.slot).value()[static_cast<size_t>(reason)].bytes;
+uint64_t CaptureHarness::CountBytes(int reason, TapId tap) const {
+  return program_->ReadCounters(tap.slot).value()[static_cast<size_t>(reason)].bytes;
 }
 
 uint64_t CaptureHarness::Packets() const {

@@ -1,9 +1,11 @@
 // A loaded capture program with a collector of records, for tests.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/capture/capture_program.h"
@@ -21,7 +23,7 @@ struct Recorded {
   std::string tail;
 };
 
-// Program, ring reader and one tap slot.
+// Program, ring reader, and taps under test-run: one unless a test names others.
 class CaptureHarness {
  public:
   static constexpr capture::TapId kTap = {7, 3};
@@ -30,7 +32,7 @@ class CaptureHarness {
 
   // Runs one frame through dispatcher and program by test-run, as if it came from or went to the
   // pod. Frames up to about 3 KiB.
-  void TestRun(const Bytes& frame, capture::Direction direction);
+  void TestRun(const Bytes& frame, capture::Direction direction, capture::TapId tap = kTap);
   // Opens a live tap on the host's side of a pod's interface.
   void Attach(uint32_t interface_index);
   void Detach() { tap_.reset(); }
@@ -39,16 +41,19 @@ class CaptureHarness {
   capture::RingReader& reader() { return *reader_; }
   // What the ring holds, drained; appended to what came before.
   std::vector<Recorded>& Records();
-  // Counter of kTap.
-  uint64_t Count(int reason) const;
-  uint64_t CountBytes(int reason) const;
-  // Sum of the per-packet counters.
+  uint64_t Count(int reason, capture::TapId tap = kTap) const;
+  uint64_t CountBytes(int reason, capture::TapId tap = kTap) const;
+  // Sum of the per-packet counters of kTap.
   uint64_t Packets() const;
 
  private:
+  // Under test-run no frame is outgoing, so the dispatcher's polarity alone sets the direction.
+  int Dispatcher(const capture::TapId& tap, capture::Direction direction);
+
   std::optional<capture::CaptureProgram> program_;
   std::unique_ptr<capture::RingReader> reader_;
-  UniqueFd dispatchers_[2];
+  // By slot, generation and direction.
+  std::map<std::pair<uint64_t, capture::Direction>, UniqueFd> dispatchers_;
   std::optional<capture::PacketTap> tap_;
   std::vector<Recorded> records_;
 };
