@@ -5,16 +5,24 @@
 #include <climits>
 #include <cstdlib>
 
+#include "absl/strings/str_format.h"
+#include "agent/capture/capture_program.h"
 #include "common/command_line.h"
 #include "common/status.h"
 #include "common/text.h"
+#include "common/units.h"
 
 namespace podtap {
 namespace {
 
+// Far beyond what a flood fills between two looks; keeps a slip of the keyboard from taking the
+// node's memory.
+constexpr uint64_t kMaxRingBytes = 1 << 30;
+
 // What the flags hold before they are checked.
 struct Flags {
   std::string collector;
+  std::string ring_bytes = "8MiB";
   std::string discovery = "netns";
   std::string output;
   std::string reporters = "both";
@@ -22,7 +30,8 @@ struct Flags {
 };
 
 void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
-  app.add_option("--collector", flags.collector, "Send events to the collector at HOST:PORT");
+  app.add_option("--collector", flags.collector, "Collector to send events to")
+      ->type_name("HOST:PORT");
   app.add_flag("--stdout", options.to_stdout, "Print one line per exchange");
   app.add_option("-o,--output", flags.output,
                  "Format of --stdout: compact (default on a terminal) or json")
@@ -31,13 +40,16 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
                  "Where pods come from: netns (named network namespaces in /run/netns)")
       ->check(CLI::IsMember({"netns"}))
       ->capture_default_str();
-  app.add_option("--node-name", options.node_name, "Name of this node (default: host name)");
-  app.add_option("--cluster-name", options.cluster_name, "Name of the cluster");
+  app.add_option("--node-name", options.node_name, "Name of this node (default: host name)")
+      ->type_name("NAME");
+  app.add_option("--cluster-name", options.cluster_name, "Name of the cluster")->type_name("NAME");
   app.add_option("--capture-bytes", options.capture_bytes,
                  "Longest payload of a segment that is copied whole (256 to 16384)")
+      ->type_name("N")
       ->capture_default_str();
-  app.add_option("--ring-bytes", options.ring_bytes,
-                 "Size of the ring between kernel and agent; a power of two")
+  app.add_option("--ring-bytes", flags.ring_bytes,
+                 "Size of the ring between kernel and agent, e.g. 8MiB; a power of two")
+      ->type_name("SIZE")
       ->capture_default_str();
   app.add_option("--reporters", flags.reporters, "Reports to make: both, client or server")
       ->check(CLI::IsMember({"both", "client", "server"}))
@@ -62,12 +74,21 @@ absl::Status Check(const Flags& flags, AgentOptions& options) {
     return absl::InvalidArgumentError(
         "nowhere to send events: give --collector HOST:PORT, --stdout, or both");
   }
+  PODTAP_ASSIGN_OR_RETURN(const uint64_t ring_bytes,
+                          ParseSizeBytes("--ring-bytes", flags.ring_bytes));
+  if (ring_bytes > kMaxRingBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--ring-bytes: \"%s\" is more than 1GiB", SafeText(flags.ring_bytes, 100)));
+  }
+  options.ring_bytes = static_cast<uint32_t>(ring_bytes);
+  PODTAP_RETURN_IF_ERROR(capture::CheckProgramOptions(
+      {.capture_bytes = options.capture_bytes, .ring_bytes = options.ring_bytes}));
   if (options.node_name.find('/') != std::string::npos) {
     return absl::InvalidArgumentError(
         "--node-name: must hold no \"/\", which separates the parts of event ids");
   }
   if (!flags.output.empty() && !options.to_stdout) {
-    return absl::InvalidArgumentError("-o: has a meaning only with --stdout");
+    return absl::InvalidArgumentError("--output: has a meaning only with --stdout");
   }
   return absl::OkStatus();
 }
@@ -81,15 +102,16 @@ std::string HostName() {
 }  // namespace
 
 std::variant<AgentOptions, int> ParseAgentOptions(int argc, const char* const* argv) {
-  CLI::App app("Shows the HTTP requests that this node's pods make and serve.", "podtap-agent");
+  CommandLine command_line("Shows the HTTP requests that this node's pods make and serve.",
+                           "podtap-agent");
   AgentOptions options;
   Flags flags;
-  AddFlags(app, options, flags);
-  if (const std::optional<int> exit_code = ParseCommandLine(app, argc, argv)) {
+  AddFlags(command_line.app(), options, flags);
+  if (const std::optional<int> exit_code = command_line.Parse(argc, argv)) {
     return *exit_code;
   }
   if (const absl::Status status = Check(flags, options); !status.ok()) {
-    return ReportFailure(app.get_name(), status);
+    return command_line.UsageError(std::string(status.message()));
   }
   const bool terminal = ::isatty(STDOUT_FILENO) == 1;
   const bool compact = flags.output.empty() ? terminal : flags.output == "compact";

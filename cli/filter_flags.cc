@@ -10,9 +10,9 @@
 namespace podtap::cli {
 namespace {
 
-// Bytes that no value begins with by accident.
-constexpr char kWanted = '\x02';
-constexpr char kUnwanted = '\x03';
+// What MarkFilterValues() puts before every value. Not a dash, which would make a flag of it.
+constexpr char kWanted = '+';
+constexpr char kUnwanted = '!';
 
 struct FilterFlag {
   const char* name;

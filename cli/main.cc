@@ -71,7 +71,7 @@ int Run(int argc, char** argv) {
     return *exit_code;
   }
   const auto& options = std::get<ObserveOptions>(parsed);
-  if (const absl::Status status = InitLog("warn"); !status.ok()) {
+  if (const absl::Status status = InitLog(options.log_level); !status.ok()) {
     return ReportFailure("podtap", status);
   }
   RouteGrpcLog();

@@ -27,16 +27,29 @@ struct Flags {
   std::string until;
   bool follow = false;
   bool insecure = false;
+  std::string log_level = "warn";
   FilterValues filters;
 };
 
-void AddFlags(CLI::App& app, Flags& flags) {
+// How to reach the collector and how to print: what environment and file may set too.
+void AddSettings(CLI::App& app, Flags& flags) {
   app.add_option("--server", flags.server, "Address of the collector")
       ->type_name("HOST:PORT")
       ->capture_default_str();
   app.add_option("-o,--output", flags.output,
                  "compact (default on a terminal), or json: one podtap.v1.HttpEvent per line")
       ->check(CLI::IsMember({"compact", "json"}));
+  app.add_flag("--insecure", flags.insecure,
+               "Allow plain text to a collector that is not on loopback");
+  app.add_option("--log-level", flags.log_level, "debug, info, warn or error")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
+      ->capture_default_str();
+}
+
+// What is asked for. Only the command line says that: a PODTAP_NAMESPACE that happens to be in the
+// environment must not hide events.
+void AddQuestions(CLI::App& app, Flags& flags) {
+  app.option_defaults()->configurable(false);
   app.add_option("--last", flags.last,
                  "Newest matching events to print (default: 20; all with --since or --until)")
       ->check(CLI::Range(0, kMaxLast))
@@ -46,8 +59,6 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->type_name("TIME");
   app.add_option("--until", flags.until, "Events that began before this")->type_name("TIME");
   app.add_flag("-f,--follow", flags.follow, "Go on with new events as they are stored");
-  app.add_flag("--insecure", flags.insecure,
-               "Allow plain text to a collector that is not on loopback");
   AddFilterFlags(app, flags.filters);
 }
 
@@ -93,6 +104,7 @@ absl::Status SetTimeRange(const Flags& flags, int64_t now_ns, v1::TimeRange* ran
 absl::Status Check(const Flags& flags, const Surroundings& surroundings, ObserveOptions* options) {
   PODTAP_ASSIGN_OR_RETURN(options->server, ParseHostPort("--server", flags.server));
   PODTAP_RETURN_IF_ERROR(CheckPlainText("--server", options->server, flags.insecure));
+  options->log_level = flags.log_level;
   options->json = flags.output.empty() ? !surroundings.stdout_is_terminal : flags.output == "json";
   options->colour = surroundings.stdout_is_terminal && !surroundings.no_colour;
   options->follow = flags.follow;
@@ -108,28 +120,29 @@ absl::Status Check(const Flags& flags, const Surroundings& surroundings, Observe
 
 std::variant<ObserveOptions, int> ParseArguments(int argc, const char* const* argv,
                                                  const Surroundings& surroundings) {
-  CLI::App app("Shows HTTP requests from a podtap collector.", "podtap");
-  app.set_version_flag("--version", "podtap " PODTAP_VERSION);
+  CommandLine command_line("Shows HTTP requests from a podtap collector.", "podtap");
+  CLI::App& app = command_line.app();
   app.require_subcommand(1);
   CLI::App& observe = *app.add_subcommand("observe", "Print events");
   Flags flags;
-  AddFlags(observe, flags);
+  AddSettings(observe, flags);
+  AddQuestions(observe, flags);
 
   const absl::StatusOr<std::vector<std::string>> marked = MarkFilterValues(argc, argv);
   if (!marked.ok()) {
-    return UsageError(app, std::string(marked.status().message()));
+    return command_line.UsageError(std::string(marked.status().message()));
   }
   std::vector<const char*> pointers;
   for (const std::string& argument : *marked) {
     pointers.push_back(argument.c_str());
   }
   if (const std::optional<int> exit_code =
-          ParseCommandLine(app, static_cast<int>(pointers.size()), pointers.data())) {
+          command_line.Parse(static_cast<int>(pointers.size()), pointers.data())) {
     return *exit_code;
   }
   ObserveOptions options;
   if (const absl::Status status = Check(flags, surroundings, &options); !status.ok()) {
-    return UsageError(app, std::string(status.message()));
+    return command_line.UsageError(std::string(status.message()));
   }
   return options;
 }

@@ -1,8 +1,9 @@
-// What `podtap observe` is told on its command line.
+// What `podtap observe` is told on its command line, and its settings from environment and file.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <variant>
 
 #include "common/grpc_target.h"
@@ -12,6 +13,7 @@ namespace podtap::cli {
 
 struct ObserveOptions {
   HostPort server;
+  std::string log_level = "warn";
   bool json = false;
   bool colour = false;
   // Newest events to begin with; absent means all of the time range.

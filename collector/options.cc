@@ -67,16 +67,16 @@ absl::Status Check(const Flags& flags, CollectorOptions& options) {
 }  // namespace
 
 std::variant<CollectorCommand, int> ParseCollectorCommand(int argc, const char* const* argv) {
-  CLI::App app("Takes events from agents, stores them and answers queries.", "podtap-collector");
-  app.set_version_flag("--version", "podtap-collector " PODTAP_VERSION);
+  CommandLine command_line("Takes events from agents, stores them and answers queries.",
+                           "podtap-collector");
   Flags flags;
   CollectorCommand command;
-  AddFlags(app, flags, command);
-  if (const std::optional<int> exit_code = ParseCommandLine(app, argc, argv)) {
+  AddFlags(command_line.app(), flags, command);
+  if (const std::optional<int> exit_code = command_line.Parse(argc, argv)) {
     return *exit_code;
   }
   if (const absl::Status status = Check(flags, command.options); !status.ok()) {
-    return UsageError(app, std::string(status.message()));
+    return command_line.UsageError(std::string(status.message()));
   }
   return command;
 }

@@ -1,4 +1,4 @@
-// What the collector is told on its command line.
+// What the collector is told on its command line, in its environment and its file.
 #pragma once
 
 #include <string>

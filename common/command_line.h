@@ -1,4 +1,5 @@
-// Command lines of the three programs: exit codes, and one clear line for a mistake.
+// Command lines of the three programs: settings from every source, exit codes, and one clear line
+// for a mistake.
 #pragma once
 
 #include <optional>
@@ -7,6 +8,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
+#include "common/settings.h"
 
 namespace podtap {
 
@@ -14,8 +16,37 @@ constexpr int kExitDone = 0;
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 
-// Parses argv. An exit code means that the program ends now: 0 after --help or --version, 2 after
-// "PROGRAM: what is wrong" on standard error.
+// The command line of one program.
+//
+// Add options and subcommands to app() in CLI11's way, then Parse(). Every option may then also be
+// set by the environment and the YAML file of --config (common/settings.h), unless it is
+// configurable(false). Checks of a single value belong to the option (->check()); what else is
+// wrong, such as flags that contradict each other, is found after Parse() and said with
+// UsageError(). CLI11's required(), needs() and excludes() know the command line alone and so are
+// not for settings.
+class CommandLine {
+ public:
+  CommandLine(const std::string& description, const std::string& program);
+
+  CLI::App& app() { return app_; }
+
+  // Once. Parses argv, then fills in the settings that it does not hold. An exit code means that
+  // the program ends now: 0 after --help or --version, 2 after "PROGRAM: what is wrong" on standard
+  // error.
+  std::optional<int> Parse(int argc, const char* const* argv);
+
+  // Prints "PROGRAM: message (see --help)" on standard error; returns kExitUsage. Where the message
+  // begins with a flag ("--listen: ...") whose value is not from the command line, it names the
+  // variable, or the file and its line, instead.
+  int UsageError(std::string_view message) const;
+
+ private:
+  CLI::App app_;
+  SettingSources sources_;
+};
+
+// Parses argv for a program without settings, such as a benchmark's: as CommandLine, but neither
+// environment nor file is looked at.
 std::optional<int> ParseCommandLine(CLI::App& app, int argc, const char* const* argv);
 
 // Prints "PROGRAM: message (see --help)" on standard error; returns kExitUsage.

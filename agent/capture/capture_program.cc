@@ -22,21 +22,6 @@ constexpr uint32_t kPressureShare = 2;
 constexpr uint32_t kWakeupShare = 8;
 constexpr uint32_t kMaxWakeupBytes = 128 * 1024;
 
-absl::Status CheckOptions(const ProgramOptions& options) {
-  if (options.capture_bytes < PT_MIN_CAPTURE_BYTES ||
-      options.capture_bytes > PT_MAX_CAPTURE_BYTES) {
-    return absl::InvalidArgumentError(absl::StrFormat("--capture-bytes: %d is not in %d..%d",
-                                                      options.capture_bytes, PT_MIN_CAPTURE_BYTES,
-                                                      PT_MAX_CAPTURE_BYTES));
-  }
-  if (options.ring_bytes < kMinRingBytes || !std::has_single_bit(options.ring_bytes)) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("--ring-bytes: %d is not a power of two of at least %d", options.ring_bytes,
-                        kMinRingBytes));
-  }
-  return absl::OkStatus();
-}
-
 // libbpf writes its own lines to standard error by default; what fails is reported by Status.
 int DropLibbpfLog(libbpf_print_level, const char*, va_list) { return 0; }
 
@@ -66,6 +51,21 @@ bpf_insn LoadR4(uint32_t value) {
 
 }  // namespace
 
+absl::Status CheckProgramOptions(const ProgramOptions& options) {
+  if (options.capture_bytes < PT_MIN_CAPTURE_BYTES ||
+      options.capture_bytes > PT_MAX_CAPTURE_BYTES) {
+    return absl::InvalidArgumentError(absl::StrFormat("--capture-bytes: %d is not in %d..%d",
+                                                      options.capture_bytes, PT_MIN_CAPTURE_BYTES,
+                                                      PT_MAX_CAPTURE_BYTES));
+  }
+  if (options.ring_bytes < kMinRingBytes || !std::has_single_bit(options.ring_bytes)) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--ring-bytes: %d is not a power of two of at least %d", options.ring_bytes,
+                        kMinRingBytes));
+  }
+  return absl::OkStatus();
+}
+
 void CaptureProgram::Destroyer::operator()(capture_bpf* skeleton) const {
   capture_bpf__destroy(skeleton);
 }
@@ -81,7 +81,7 @@ CaptureProgram& CaptureProgram::operator=(CaptureProgram&&) noexcept = default;
 CaptureProgram::~CaptureProgram() = default;
 
 absl::StatusOr<CaptureProgram> CaptureProgram::Load(const ProgramOptions& options) {
-  PODTAP_RETURN_IF_ERROR(CheckOptions(options));
+  PODTAP_RETURN_IF_ERROR(CheckProgramOptions(options));
   libbpf_set_print(DropLibbpfLog);
   std::unique_ptr<capture_bpf, Destroyer> skeleton(capture_bpf__open());
   if (skeleton == nullptr) {

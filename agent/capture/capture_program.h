@@ -28,6 +28,9 @@ struct ProgramOptions {
   uint32_t max_connections = 65'536;
 };
 
+// kInvalidArgument names the agent's flag whose value can't be.
+absl::Status CheckProgramOptions(const ProgramOptions& options);
+
 // Which way frames go that leave through the tapped interface.
 enum class Polarity : uint32_t {
   // To the pod: the host's side of its interface.

@@ -62,6 +62,7 @@ CONFINED = [
     (re.compile(r"\.skel\.h$"), "agent/capture", 1),
     (re.compile(r"^bpf/(bpf|libbpf)\.h$"), "agent/capture", None),
     (re.compile(r"^sqlite3\.h$"), "collector/store", None),
+    (re.compile(r"^yaml-cpp/"), "common", 1),
 ]
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

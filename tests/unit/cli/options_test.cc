@@ -1,9 +1,12 @@
 #include "cli/options.h"
 
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/scoped_variable.h"
 
 namespace podtap::cli {
 namespace {
@@ -138,7 +141,42 @@ INSTANTIATE_TEST_SUITE_P(
                     Arguments{"--last", "x"}, Arguments{"--last", "100001"},
                     Arguments{"--since", "yesterday"}, Arguments{"--until", "5"},
                     Arguments{"--follow", "--until", "5m"}, Arguments{"-o", "yaml"},
-                    Arguments{"--server", "host"}, Arguments{"--server", "example.com:4270"}));
+                    Arguments{"--server", "host"}, Arguments{"--server"},
+                    Arguments{"--last", "1", "--last", "2"}, Arguments{"--log-level", "loud"},
+                    Arguments{"--config", "/nonexistent"}, Arguments{"--status", "\x1b[31m"},
+                    Arguments{"--pod", "\xff"}, Arguments{"--server", "example.com:4270"}));
+
+TEST(ObserveOptions, SettingsComeFromTheEnvironment) {
+  const ScopedVariable server("PODTAP_SERVER", "[::1]:1");
+  const ScopedVariable output("PODTAP_OUTPUT", "json");
+  const ScopedVariable level("PODTAP_LOG_LEVEL", "debug");
+  const ObserveOptions options = Options({}, {.stdout_is_terminal = true});
+  EXPECT_EQ(options.server.ToString(), "[::1]:1");
+  EXPECT_TRUE(options.json);
+  EXPECT_EQ(options.log_level, "debug");
+}
+
+// A variable that hides events would not be noticed.
+TEST(ObserveOptions, QuestionsComeFromTheCommandLineAlone) {
+  std::vector<std::unique_ptr<ScopedVariable>> variables;
+  for (const char* name : {"NAMESPACE", "POD", "TO_POD", "METHOD", "PATH", "STATUS", "REPORTER",
+                           "NOT", "LAST", "SINCE", "UNTIL", "FOLLOW"}) {
+    variables.push_back(std::make_unique<ScopedVariable>(std::string("PODTAP_") + name, "1"));
+  }
+  const ObserveOptions options = Options({});
+  EXPECT_TRUE(options.include.empty());
+  EXPECT_TRUE(options.exclude.empty());
+  EXPECT_FALSE(options.follow);
+  EXPECT_EQ(options.last, 20);
+  EXPECT_FALSE(options.time_range.has_start_time());
+}
+
+TEST(ObserveOptions, InjectedVariablesChangeNothing) {
+  const ScopedVariable port("PODTAP_COLLECTOR_PORT", "tcp://10.0.0.1:4270");
+  const ScopedVariable collector("PODTAP_COLLECTOR", "tcp://10.0.0.1:4270");
+  const ScopedVariable server("PODTAP_SERVER", "tcp://10.0.0.1:4270");
+  EXPECT_EQ(Options({}).server.ToString(), "127.0.0.1:4270");
+}
 
 TEST(ObserveOptions, ACommandIsNeeded) {
   const char* const argv[] = {"podtap"};

@@ -1,9 +1,13 @@
 #include "collector/options.h"
 
+#include <fstream>
+#include <string>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/scoped_variable.h"
+#include "tests/support/temp_dir.h"
 
 namespace podtap {
 namespace {
@@ -53,6 +57,45 @@ INSTANTIATE_TEST_SUITE_P(
                     "--retention-bytes=1", "--retention-bytes=", "--retention-bytes=99999999999TiB",
                     "--store=data", "--store=sqlite:", "--store=clickhouse:x", "--listen=4270",
                     "--listen=0.0.0.0:4270", "--listen=127.0.0.1:65536", "--log-level=loud"));
+
+TEST(CollectorOptions, ComeFromEnvironmentAndFile) {
+  const TempDir directory;
+  const std::string path = directory.path() + "/collector.yaml";
+  std::ofstream(path) << "retention: 5m\nretention-bytes: 1GiB\nlisten: '[::1]:1'\n";
+  const ScopedVariable config("PODTAP_CONFIG", path);
+  const ScopedVariable retention("PODTAP_RETENTION", "6m");
+  const auto parsed = Parse({"--retention-bytes=2GiB"});
+  const auto* command = std::get_if<CollectorCommand>(&parsed);
+  ASSERT_NE(command, nullptr);
+  EXPECT_EQ(command->options.listen.ToString(), "[::1]:1");
+  EXPECT_EQ(command->options.store.retention_ns, int64_t{360} * 1'000'000'000);
+  EXPECT_EQ(command->options.store.retention_bytes, uint64_t{2} << 30);
+}
+
+TEST(CollectorOptions, MistakesNameTheirSource) {
+  const TempDir directory;
+  const std::string path = directory.path() + "/collector.yaml";
+  std::ofstream(path) << "log-level: info\nlisten: nonsense\n";
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(std::holds_alternative<int>(Parse({("--config=" + path).c_str()})));
+  const ScopedVariable retention("PODTAP_RETENTION", "1w");
+  EXPECT_TRUE(std::holds_alternative<int>(Parse({})));
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "podtap-collector: " + path +
+                ":2: listen: \"nonsense\" is not HOST:PORT (no port) (see --help)\n"
+                "podtap-collector: PODTAP_RETENTION: \"1w\" is not a duration like 90s, 5m, 24h or "
+                "7d (see --help)\n");
+}
+
+TEST(CollectorOptions, InjectedVariablesChangeNothing) {
+  const ScopedVariable port("PODTAP_COLLECTOR_PORT", "tcp://10.0.0.1:4270");
+  const ScopedVariable collector("PODTAP_COLLECTOR", "tcp://10.0.0.1:4270");
+  const ScopedVariable listen("PODTAP_LISTEN", "tcp://10.0.0.1:4270");
+  const auto parsed = Parse({});
+  const auto* command = std::get_if<CollectorCommand>(&parsed);
+  ASSERT_NE(command, nullptr);
+  EXPECT_EQ(command->options.listen.ToString(), "127.0.0.1:4270");
+}
 
 TEST(CollectorOptions, PlainTextBeyondLoopbackNeedsInsecure) {
   const auto parsed = Parse({"--listen=0.0.0.0:4270", "--insecure"});

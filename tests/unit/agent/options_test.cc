@@ -1,0 +1,131 @@
+#include "agent/options.h"
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/scoped_variable.h"
+#include "tests/support/temp_dir.h"
+
+namespace podtap {
+namespace {
+
+using Arguments = std::vector<const char*>;
+
+std::variant<AgentOptions, int> Parse(Arguments arguments) {
+  arguments.insert(arguments.begin(), "podtap-agent");
+  return ParseAgentOptions(static_cast<int>(arguments.size()), arguments.data());
+}
+
+AgentOptions Options(const Arguments& arguments) {
+  auto parsed = Parse(arguments);
+  EXPECT_TRUE(std::holds_alternative<AgentOptions>(parsed));
+  return std::holds_alternative<AgentOptions>(parsed) ? std::get<AgentOptions>(std::move(parsed))
+                                                      : AgentOptions();
+}
+
+// What is said of a mistake.
+std::string Error(const Arguments& arguments) {
+  testing::internal::CaptureStderr();
+  testing::internal::CaptureStdout();
+  const auto parsed = Parse(arguments);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  const int* exit_code = std::get_if<int>(&parsed);
+  EXPECT_TRUE(exit_code != nullptr && *exit_code == 2);
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(AgentOptions, HaveDefaults) {
+  const AgentOptions options = Options({"--stdout"});
+  EXPECT_FALSE(options.collector);
+  EXPECT_TRUE(options.to_stdout);
+  EXPECT_NE(options.node_name, "") << "the host's";
+  EXPECT_EQ(options.cluster_name, "");
+  EXPECT_EQ(options.capture_bytes, 4096);
+  EXPECT_EQ(options.ring_bytes, 8 << 20);
+  EXPECT_EQ(options.reporters, enrichment::ReporterFilter::kBoth);
+  EXPECT_EQ(options.log_level, "info");
+}
+
+TEST(AgentOptions, TakeWhatTheFlagsSay) {
+  const AgentOptions options = Options(
+      {"--collector", "[::1]:4270", "--node-name=n1", "--cluster-name=c1", "--capture-bytes=256",
+       "--ring-bytes=1MiB", "--reporters=server", "--log-level=debug", "--discovery=netns"});
+  EXPECT_EQ(options.collector->ToString(), "[::1]:4270");
+  EXPECT_FALSE(options.to_stdout);
+  EXPECT_EQ(options.node_name, "n1");
+  EXPECT_EQ(options.cluster_name, "c1");
+  EXPECT_EQ(options.capture_bytes, 256);
+  EXPECT_EQ(options.ring_bytes, 1 << 20);
+  EXPECT_EQ(options.reporters, enrichment::ReporterFilter::kServer);
+  EXPECT_EQ(options.log_level, "debug");
+  EXPECT_EQ(Options({"--stdout", "--ring-bytes=65536"}).ring_bytes, 65536);
+}
+
+TEST(AgentOptions, ComeFromEnvironmentAndFile) {
+  const TempDir directory;
+  const std::string path = directory.path() + "/agent.yaml";
+  std::ofstream(path) << "stdout: true\nnode-name: file\nring-bytes: 1MiB\n";
+  const ScopedVariable config("PODTAP_CONFIG", path);
+  const ScopedVariable name("PODTAP_NODE_NAME", "variable");
+  const ScopedVariable reporters("PODTAP_REPORTERS", "client");
+  const AgentOptions options = Options({"--reporters", "server"});
+  EXPECT_TRUE(options.to_stdout);
+  EXPECT_EQ(options.node_name, "variable");
+  EXPECT_EQ(options.ring_bytes, 1 << 20);
+  EXPECT_EQ(options.reporters, enrichment::ReporterFilter::kServer);
+}
+
+// What Kubernetes sets in the pods of a namespace with services "podtap" and "podtap-collector".
+TEST(AgentOptions, AreNotChangedByInjectedVariables) {
+  const ScopedVariable host("PODTAP_COLLECTOR_SERVICE_HOST", "10.0.0.1");
+  const ScopedVariable port("PODTAP_COLLECTOR_PORT", "tcp://10.0.0.1:4270");
+  const ScopedVariable collector("PODTAP_COLLECTOR", "tcp://10.0.0.1:4270");
+  const AgentOptions options = Options({"--stdout"});
+  EXPECT_FALSE(options.collector);
+}
+
+TEST(AgentOptions, MistakesInVariablesNameThem) {
+  const ScopedVariable collector("PODTAP_COLLECTOR", "192.0.2.1:4270");
+  EXPECT_THAT(Error({}), testing::StartsWith("podtap-agent: PODTAP_COLLECTOR: 192.0.2.1:4270 is "
+                                             "not a loopback address"));
+  const ScopedVariable ring("PODTAP_RING_BYTES", "7MiB");
+  EXPECT_THAT(
+      Error({"--stdout", "--collector", "localhost:1"}),
+      testing::StartsWith("podtap-agent: PODTAP_RING_BYTES: 7340032 is not a power of two"));
+}
+
+class BadAgentOptions : public testing::TestWithParam<Arguments> {};
+
+TEST_P(BadAgentOptions, AreAUsageErrorOfOneLine) {
+  const std::string text = Error(GetParam());
+  EXPECT_THAT(text, testing::StartsWith("podtap-agent: "));
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadAgentOptions,
+    testing::Values(
+        Arguments{}, Arguments{"--stdout", "--bogus"}, Arguments{"argument"},
+        Arguments{"--collector"}, Arguments{"--collector", "nonsense"},
+        Arguments{"--collector", "host:65536"}, Arguments{"--collector", ":1"},
+        Arguments{"--collector", "192.0.2.1:4270"},
+        Arguments{"--collector", "localhost:1", "--collector", "localhost:2"},
+        Arguments{"--stdout", "-o", "xml"}, Arguments{"--collector", "localhost:1", "-o", "json"},
+        Arguments{"--stdout", "--discovery", "guess"}, Arguments{"--stdout", "--node-name", "a/b"},
+        Arguments{"--stdout", "--node-name", "\x1b]0;x\a"},
+        Arguments{"--stdout", "--capture-bytes", "255"},
+        Arguments{"--stdout", "--capture-bytes", "16385"},
+        Arguments{"--stdout", "--capture-bytes", "-1"},
+        Arguments{"--stdout", "--capture-bytes", "4294967552"},
+        Arguments{"--stdout", "--ring-bytes", "1000"}, Arguments{"--stdout", "--ring-bytes", "0"},
+        Arguments{"--stdout", "--ring-bytes", "32KiB"},
+        Arguments{"--stdout", "--ring-bytes", "2GiB"}, Arguments{"--stdout", "--ring-bytes", "x"},
+        Arguments{"--stdout", "--reporters", "none"}, Arguments{"--stdout", "--log-level", "loud"},
+        Arguments{"--stdout", "--config", "/nonexistent"}));
+
+}  // namespace
+}  // namespace podtap
