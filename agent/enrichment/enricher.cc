@@ -81,7 +81,7 @@ void Enricher::OnExchange(pairing::Exchange exchange) {
   event_.flags = exchange.flags;
   event_.informational_status_codes = std::move(exchange.informational_status_codes);
   event_.upgrade_protocol.clear();
-  cut_ |= !AppendSafeText(event_.upgrade_protocol, exchange.upgrade_protocol, kMaxHeaderNameBytes);
+  cut_ |= !AppendSafeHeaderValue(event_.upgrade_protocol, "upgrade", exchange.upgrade_protocol);
   FillEnds(exchange, *tap);
   FillTimes(exchange);
   FillRequest(exchange);

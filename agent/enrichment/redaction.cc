@@ -171,13 +171,11 @@ std::string_view QueryKey(std::string_view token) {
 // Writes a path without what may be secret in it. One pass; see AppendSafePath().
 class PathCleaner {
  public:
-  explicit PathCleaner(std::string_view path) : path_(path) {
-    // Neither origin form nor asterisk: an authority may stand at the front.
-    in_authority_ = !path.starts_with('/');
-  }
+  explicit PathCleaner(std::string_view path) : path_(path) {}
 
   std::string Clean() {
-    for (size_t i = 0; i < path_.size();) {
+    // Neither origin form nor asterisk: an authority may stand at the front.
+    for (size_t i = path_.starts_with('/') ? 0 : SkipUserInfo(0, true); i < path_.size();) {
       const Token token = ReadToken(path_, i);
       const std::string_view raw = path_.substr(i, token.size);
       i = Take(token.value, raw, i + token.size);
@@ -189,16 +187,13 @@ class PathCleaner {
  private:
   // Takes one token; returns where to go on.
   size_t Take(char value, std::string_view raw, size_t next) {
-    if (value == '@' && in_authority_) {
-      clean_.resize(segment_begin_);
-      return next;
-    }
     clean_ += raw;
     if (value == '/') {
-      segment_begin_ = clean_.size();
-      in_authority_ = previous_ == '/' || previous_ == ':';
       parameter_begin_ = npos;
-    } else if (value == ';') {
+      const bool authority_follows = previous_ == '/' || previous_ == ':';
+      return authority_follows ? SkipUserInfo(next, raw.size() == 1) : next;
+    }
+    if (value == ';') {
       parameter_begin_ = clean_.size();
     } else if (value == '=' && parameter_begin_ != npos) {
       return TakeParameterValue(raw.size(), next);
@@ -207,6 +202,23 @@ class PathCleaner {
       return path_.size();
     }
     return next;
+  }
+
+  // Where the host begins of an authority at `begin`. Behind a slash that is itself, one that is
+  // encoded may be part of a password.
+  size_t SkipUserInfo(size_t begin, bool after_plain_slash) const {
+    size_t host = begin;
+    for (size_t i = begin; i < path_.size();) {
+      const Token token = ReadToken(path_, i);
+      if (token.value == '/' && (token.size == 1 || !after_plain_slash)) {
+        break;
+      }
+      i += token.size;
+      if (token.value == '@') {
+        host = i;
+      }
+    }
+    return host;
   }
 
   size_t TakeParameterValue(size_t equals_size, size_t next) {
@@ -224,9 +236,7 @@ class PathCleaner {
   std::string clean_;
   char previous_ = '\0';
   // In `clean_`.
-  size_t segment_begin_ = 0;
   size_t parameter_begin_ = npos;
-  bool in_authority_ = false;
 };
 
 }  // namespace
@@ -240,11 +250,14 @@ TargetParts SplitTarget(std::string_view method, std::string_view target) {
   if (const size_t scheme = SchemeSize(target); scheme > 0) {
     target.remove_prefix(scheme + 2);
     const size_t slash = std::min(target.find('/'), target.size());
-    size_t end = kUriDelimiters.FindIn(target);
-    // An "@" behind "?" or "#" may end a user-info that has such a character in it. Then all of it
-    // is the authority, which AppendSafeAuthority() refuses.
+    const size_t end = kUriDelimiters.FindIn(target);
+    // An "@" behind "?" or "#" may end a user-info that has such a character in it, or be part of a
+    // query. Then all of it is the authority, which AppendSafeAuthority() refuses, and whether a
+    // path or more of the query follows can't be told.
     if (FindToken(target.substr(end, slash - end), kAt) != npos) {
-      end = slash;
+      parts.authority = target.substr(0, slash);
+      parts.path = kRedacted;
+      return parts;
     }
     parts.authority = target.substr(0, end);
     target.remove_prefix(end);

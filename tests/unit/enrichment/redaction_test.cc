@@ -42,6 +42,11 @@ TEST(SplitTarget, KnowsTheFourForms) {
   EXPECT_EQ(Split("GET", ""), "||");
 }
 
+TEST(SplitTarget, KeepsNothingBehindAnAtThatMayBeInAQuery) {
+  EXPECT_EQ(Split("GET", "http://h?a=b@c/d&e=f"), "h?a=b@c|REDACTED|");
+  EXPECT_EQ(Split("GET", "http://user:x?y@h/a?b"), "user:x?y@h|REDACTED|");
+}
+
 TEST(SplitTarget, LeavesTheFragmentOut) {
   EXPECT_EQ(Split("GET", "/a#f?g"), "|/a|");
   EXPECT_EQ(Split("GET", "/a?b#c"), "|/a|b");
@@ -105,6 +110,8 @@ TEST(SafePath, RedactsSecretParameters) {
   EXPECT_EQ(Path("/a;Token=1;v=2"), "/a;Token=REDACTED;v=2");
   EXPECT_EQ(Path("/a;jsess%69onid=123"), "/a;jsess%69onid=REDACTED");
   EXPECT_EQ(Path("/a;token%3D123"), "/a;token%3DREDACTED");
+  EXPECT_EQ(Path("//a;@=b"), "//=b") << "a parameter inside a user-info";
+  EXPECT_EQ(Path("//a;token:b=c@h/d"), "//h/d");
 }
 
 TEST(SafePath, RedactsAnEncodedQuery) {

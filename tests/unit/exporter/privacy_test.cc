@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agent/enrichment/enricher.h"
@@ -95,6 +96,13 @@ TEST(Privacy, NoTargetGivesItAway) {
            "http://c4n4ry:x?y@h/a",
            "http://c4n4ry#x@h/a",
            "http://h/a?b=c4n4ry",
+           "http://h?a=b@c/&d=c4n4ry",
+           "http://h?a=b@c/c4n4ry",
+           "//user;@=b",
+           "//user;token:c4n4ry=a@h/b",
+           "/get/http://user:c4n4ry%3Fa=b@h/c",
+           "/get/http://user:c4n4ry%2Fa@h/c",
+           "/get/http%3A%2F%2Fuser:c4n4ry%3Fa=b@h/c",
            "http://h?b=c4n4ry",
            "http://h#c4n4ry",
            "user:c4n4ry@h:80",
@@ -140,6 +148,9 @@ TEST(Privacy, NoHeaderGivesItAway) {
     EXPECT_FALSE(HasCanary(WhatLeaves(MakeExchange("GET", "/", {}, fields)))) << fields[0].first;
   }
   EXPECT_FALSE(HasCanary(WhatLeaves(MakeExchange("GET", "/", {}, {{"Set-Cookie", "a=c4n4ry"}}))));
+  pairing::Exchange upgraded = MakeExchange();
+  upgraded.upgrade_protocol = "websocket\r\n Cookie: c4n4ry";
+  EXPECT_FALSE(HasCanary(WhatLeaves(std::move(upgraded))));
 }
 
 }  // namespace
