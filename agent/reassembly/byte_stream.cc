@@ -81,8 +81,10 @@ void ByteStream::AddPayload(const capture::Segment& segment, int64_t begin, int6
   }
   if (old > 0) {
     counters_->duplicate.Add(old);
-    duplicate_position_ = static_cast<uint64_t>(std::max<int64_t>(begin, 0));
-    duplicate_size_ = old;
+    // What lies before the stream's start was never passed on.
+    const int64_t first = std::max<int64_t>(begin, 0);
+    duplicate_position_ = static_cast<uint64_t>(first);
+    duplicate_size_ = static_cast<uint64_t>(std::max<int64_t>(std::min(end, next) - first, 0));
     duplicate_time_ns_ = segment.time_ns;
     if (old == size) {
       return;
@@ -291,27 +293,30 @@ void ByteStream::EmitCurrent(Piece* piece) {
   piece->ends_segment = piece->size == rest;
   next_ += piece->size;
   current_.CutFront(next_);
+  DropPassed();
+}
+
+void ByteStream::DropPassed() {
+  while (!stored_.empty() && stored_.begin()->second.run.end <= next_) {
+    EraseStored(stored_.begin());
+  }
 }
 
 bool ByteStream::LoadStored() {
-  while (!stored_.empty() && stored_.begin()->first <= next_) {
-    const auto first = stored_.begin();
-    StoredRun stored = std::move(first->second);
-    Release(stored.run);
-    stored_.erase(first);
-    const uint64_t size = stored.run.end - stored.run.position;
-    const uint64_t old = std::min(size, next_ - stored.run.position);
-    if (old > 0) {
-      counters_->duplicate.Add(old);
-    }
-    if (old < size) {
-      stored.run.CutFront(next_);
-      current_ = stored.run;
-      current_bytes_ = std::move(stored.bytes);
-      return true;
-    }
+  const auto first = stored_.begin();
+  if (first == stored_.end() || first->first > next_) {
+    return false;
   }
-  return false;
+  StoredRun stored = std::move(first->second);
+  Release(stored.run);
+  stored_.erase(first);
+  if (stored.run.position < next_) {
+    counters_->duplicate.Add(next_ - stored.run.position);
+  }
+  stored.run.CutFront(next_);
+  current_ = stored.run;
+  current_bytes_ = std::move(stored.bytes);
+  return true;
 }
 
 bool ByteStream::EmitLost(Piece* piece) {

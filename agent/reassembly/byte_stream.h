@@ -91,7 +91,7 @@ class ByteStream {
   // The next stretch. False when there is none for now.
   bool Next(Piece* piece);
 
-  // Packet time of the next stretch; nullopt when there seems to be none for now.
+  // Packet time of the next stretch; nullopt when there is none for now.
   std::optional<int64_t> NextTimeNs() const;
 
   // Gives up every gap, now and from here on: nothing more will come to fill them.
@@ -149,6 +149,8 @@ class ByteStream {
   // Marks both as sent more than once, and as in conflict if they are.
   void NoteOverlap(Run* a, Run* b);
   void EmitCurrent(Piece* piece);
+  // Drops the stored runs that hold nothing beyond what was passed on.
+  void DropPassed();
   // Makes the first stored run current when it continues the stream.
   bool LoadStored();
   bool EmitLost(Piece* piece);

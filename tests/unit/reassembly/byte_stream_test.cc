@@ -170,12 +170,39 @@ TEST_F(ByteStreamTest, FillWinsOverWhatWaits) {
   EXPECT_NE(marks_ & Bit(Mark::kOverlapConflict), 0u);
 }
 
+TEST_F(ByteStreamTest, WhatWaitedInVainHasNoTime) {
+  Add(4, "oo");
+  capture::Segment segment;
+  segment.seq = kSeq;
+  segment.wire_len = 8;
+  segment.fin = true;
+  segment.time_ns = 100;
+  stream_.Add(segment);
+  Piece piece;
+  ASSERT_TRUE(stream_.Next(&piece));
+  EXPECT_EQ(piece.size, 8u);
+  EXPECT_EQ(stream_.NextTimeNs(), 100) << "of the FIN";
+  ASSERT_TRUE(stream_.Next(&piece));
+  EXPECT_EQ(piece.kind, PieceKind::kEnd);
+  EXPECT_EQ(stream_.NextTimeNs(), std::nullopt);
+}
+
 TEST_F(ByteStreamTest, OldPartOfASegmentIsIgnored) {
   Add(0, "AAAA");
   Add(2, "XXBB");
   EXPECT_EQ(out_, "AAAABB");
   EXPECT_FALSE(pieces_.back().starts_segment);
   EXPECT_THAT(duplicates_, ::testing::ElementsAre(std::pair<uint64_t, uint64_t>(2, 2)));
+}
+
+TEST_F(ByteStreamTest, WhatLiesBeforeTheStreamWasNotSentBefore) {
+  const auto before = static_cast<uint64_t>(-4);
+  Add(before, "XXXX");
+  Add(before, "XXXXAAAA");
+  EXPECT_EQ(out_, "AAAA");
+  EXPECT_THAT(duplicates_, ::testing::IsEmpty());
+  Add(before, "XXXXYY");
+  EXPECT_THAT(duplicates_, ::testing::ElementsAre(std::pair<uint64_t, uint64_t>(0, 2)));
 }
 
 TEST_F(ByteStreamTest, EqualCopiesAreNoConflict) {
@@ -387,13 +414,12 @@ TEST_F(ByteStreamTest, StartsAtTheFirstSegmentWhenNothingIsKnown) {
   ASSERT_TRUE(stream.Next(&piece));
   EXPECT_EQ(piece.position, 0u);
   EXPECT_EQ(stream.SeqAt(0), 77u);
-  // What lies before is old, not an error.
+  // What lies before is old, not an error, and no range of the stream.
   segment.seq = 60;
   segment.wire_len = 17;
   stream.Add(segment);
-  ASSERT_TRUE(stream.Next(&piece));
-  EXPECT_EQ(piece.kind, PieceKind::kDuplicate);
   EXPECT_FALSE(stream.Next(&piece));
+  EXPECT_EQ(counters_.duplicate.bytes, 17u);
 }
 
 }  // namespace
