@@ -150,7 +150,8 @@ void Conversation::ReadRequests(Piece* piece) {
   // With every request answered, a head can only belong to the next one.
   requests_.SetPeerMovedOn(!pairer_.AwaitsResponse() && !pairer_.pipelining_seen() &&
                            !responses_.in_message());
-  while (true) {
+  // What is read may show of the other direction that the connection is over.
+  while (!over()) {
     switch (requests_.Read(piece)) {
       case MessageReader::Result::kMore:
         return;
@@ -168,6 +169,12 @@ void Conversation::ReadRequests(Piece* piece) {
         break;
     }
   }
+  CountUnread(*piece);
+}
+
+void Conversation::CountUnread(const Piece& piece) {
+  shard_->reader_counters.in_bytes += piece.size;
+  shard_->reader_counters.not_http_bytes += piece.size;
 }
 
 void Conversation::OnRequestHead() {
@@ -192,6 +199,10 @@ void Conversation::PairRequestHead() {
   const uint32_t flags = requests_.head_flags();
   http::RequestHead head = requests_.TakeRequest();
   head.seq = stream(client_).SeqAt(position);
+  if (over()) {
+    pairer_.OnLateRequestHead();
+    return;
+  }
   pairer_.OnRequestHead(std::move(head), position, flags, !responses_.in_message());
 }
 
@@ -218,8 +229,7 @@ void Conversation::ReadResponses(Piece* piece) {
         break;
     }
   }
-  shard_->reader_counters.in_bytes += piece->size;
-  shard_->reader_counters.not_http_bytes += piece->size;
+  CountUnread(*piece);
 }
 
 void Conversation::OnResponseHead() {

@@ -79,6 +79,8 @@ class Conversation {
   void OnPiece(Direction direction, reassembly::Piece* piece);
   void ReadRequests(reassembly::Piece* piece);
   void ReadResponses(reassembly::Piece* piece);
+  // Counts the rest of a stretch that is not read, because the connection is over.
+  void CountUnread(const reassembly::Piece& piece);
   void OnRequestHead();
   void OnResponseHead();
   // A response came and no request waits for one: looks for it where it may be stuck.

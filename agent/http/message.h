@@ -75,7 +75,7 @@ struct RequestHead {
   std::string method;
   // Request target as sent, raw bytes (RFC 9112 section 3.2).
   std::string target;
-  // 0 or 1, of HTTP/1.x.
+  // The x of HTTP/1.x: one digit.
   uint8_t minor_version = 1;
   HeaderMap headers;
   // Bytes of the head on the wire, the empty line included, as far as seen.

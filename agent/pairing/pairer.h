@@ -23,7 +23,7 @@ struct PairingCounters {
   uint64_t exchanges_sent = 0;
   // Guessed to be requests (picked up in the middle) and never answered in HTTP: not sent.
   uint64_t unconfirmed = 0;
-  // Seen while the connection was in doubt.
+  // Seen while the connection was in doubt, or found to be over.
   uint64_t doubtful_requests = 0;
   // Too many waited for their responses.
   uint64_t refused_requests = 0;
@@ -82,6 +82,9 @@ class Pairer {
   // read just now.
   void OnRequestHead(http::RequestHead head, uint64_t begin_position, uint32_t flags,
                      bool responses_quiet);
+  // Of a connection that was found to be over while the head was read: its response, if there is
+  // one, will not be read.
+  void OnLateRequestHead() { ++counters_->doubtful_requests; }
   void OnRequestEnd(const http::MessageEnd& end);
   // At least one request was hidden, by a hole or by lost framing.
   void OnRequestDoubt();

@@ -70,6 +70,21 @@ TEST_F(PipelineTest, BothTapsGiveOneKey) {
   EXPECT_NE(harness_.exchanges()[0].connection_id, harness_.exchanges()[1].connection_id);
 }
 
+// The request makes the gap before the server's bytes final, and those turn out to be no HTTP.
+TEST_F(PipelineTest, RequestThatFindsTheConnectionOverIsCounted) {
+  TestConnection connection(harness_);
+  connection.Client(Get("/a"));
+  connection.Server("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+  connection.LoseServer(4);
+  connection.Server("SMTP ready\r\n");
+  connection.Client(Get("/b") + Get("/c"));
+  EXPECT_EQ(harness_.Count("connections_opaque"), 1u);
+  EXPECT_EQ(harness_.Count("doubtful_requests"), 1u);
+  EXPECT_EQ(harness_.pipeline.open_exchanges(), 0u);
+  EXPECT_THAT(DescribeAll(harness_.exchanges()),
+              ElementsAre("GET /a -> 200 request=0 response=4 COMPLETE GAP"));
+}
+
 TEST_F(PipelineTest, PostsHttpOnceTheFirstLineIsRead) {
   TestConnection connection(harness_);
   connection.Client("GET / HT");
