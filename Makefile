@@ -1,10 +1,14 @@
 # Entry points of the project; `make` alone lists them. Each installs the Debian packages it needs.
 BUILD_DIR ?= build
 SANITIZE_BUILD_DIR ?= build-sanitize
+FUZZ_BUILD_DIR ?= build-fuzz
 JOBS ?= $(shell nproc)
+# Of each fuzzer; FUZZ_TARGET names one of them.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGET ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test bench lint format
+.PHONY: help build demo demo-stop test bench fuzz lint format
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +33,10 @@ bench: ## measure the budgets (root); BENCH_ROWS=a,b and BENCH_RUNS=n choose wha
 	@scripts/install-packages.sh build bench
 	@scripts/build.sh $(BUILD_DIR) $(JOBS)
 	@PODTAP_BIN=$(abspath $(BUILD_DIR))/bin python3 -B bench/bench.py
+
+fuzz: ## run the fuzzers, FUZZ_SECONDS=60 each; FUZZ_TARGET=http runs one
+	@scripts/install-packages.sh build fuzz
+	@scripts/fuzz.sh $(FUZZ_BUILD_DIR) $(JOBS) $(FUZZ_SECONDS) $(FUZZ_TARGET)
 
 lint: ## check formatting, layers, clang-tidy and the protos
 	@scripts/install-packages.sh build lint

@@ -22,10 +22,6 @@ struct ring_buffer;
 
 namespace podtap::capture {
 
-// Parses one record. False when it contradicts itself; then `segment` is not to be used. Spans of
-// `segment` point into `data`.
-bool ParseRecord(std::span<const uint8_t> data, Segment& segment);
-
 // One thread reads; WakeUp() may come from any.
 class RingReader {
  public:

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/capture/ring_reader.h"
+#include "agent/capture/record.h"
 #include "bpf/capture_abi.h"
 
 namespace podtap::capture {
