@@ -62,14 +62,16 @@ def free_port():
 class Process:
     """A program with its output in files."""
 
-    def __init__(self, directory, name, command, netns=None):
+    def __init__(self, directory, name, command, netns=None, stdout=None):
+        """`stdout` is a descriptor to write to in place of the file."""
         self.name = name
         self.out_path = os.path.join(directory, name + ".out")
         self.err_path = os.path.join(directory, name + ".err")
         if netns:
             command = [*inside(netns), *command]
         with open(self.out_path, "ab") as out, open(self.err_path, "ab") as err:
-            self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            self.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                          stdout=out if stdout is None else stdout, stderr=err)
 
     @property
     def pid(self):
@@ -176,8 +178,8 @@ class Fleet:
         run("ethtool", "-K", self.host_interface(pod), *features)
         self.in_pod(pod, "ethtool", "-K", "eth0", *features)
 
-    def start(self, name, command, pod=None):
-        process = Process(self.directory, name, command, self.netns(pod) if pod else None)
+    def start(self, name, command, pod=None, stdout=None):
+        process = Process(self.directory, name, command, self.netns(pod) if pod else None, stdout)
         self.processes.append(process)
         return process
 
@@ -199,8 +201,10 @@ class Fleet:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    def start_agent(self, *flags, name="agent", privileges=SMALL_PRIVILEGES, wait_for_pods=True):
-        process = self.start(name, [*privileges, os.path.join(BIN, "podtap-agent"), *flags])
+    def start_agent(self, *flags, name="agent", privileges=SMALL_PRIVILEGES, wait_for_pods=True,
+                    stdout=None):
+        process = self.start(name, [*privileges, os.path.join(BIN, "podtap-agent"), *flags],
+                             stdout=stdout)
         if wait_for_pods:
             self.wait_for_taps(process)
         return process
