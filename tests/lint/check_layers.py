@@ -52,7 +52,7 @@ PURE_FORBIDDEN = [
         r"^(atomic|latch|barrier|stop_token|iostream|fstream|filesystem|unistd\.h|fcntl\.h)$",
         r"^(sys|net|netinet|linux|arpa|spdlog|grpcpp|google)/",
         r"^absl/(time|synchronization)/",
-        r"^common/(clock|event_text|grpc_target|log|stop_signal|unique_fd)\.h$",
+        r"^common/(clock|event_text|grpc_target|log|openssl_ptr|stop_signal|tls_\w+|unique_fd)\.h$",
     )
 ]
 
@@ -63,6 +63,7 @@ CONFINED = [
     (re.compile(r"^bpf/(bpf|libbpf)\.h$"), "agent/capture", None),
     (re.compile(r"^sqlite3\.h$"), "collector/store", None),
     (re.compile(r"^yaml-cpp/"), "common", 1),
+    (re.compile(r"^openssl/"), "common", None),
 ]
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
