@@ -52,7 +52,11 @@ absl::Status Agent::Start() {
   }
   PODTAP_RETURN_IF_ERROR(StartCapture());
   if (options_.collector) {
+    if (options_.tls != nullptr) {
+      options_.tls->Watch();
+    }
     client_.emplace(exporter::CollectorClientOptions{.collector = *options_.collector,
+                                                     .tls = options_.tls,
                                                      .origin = origin_,
                                                      .agent_version = PODTAP_VERSION,
                                                      .start_unix_ns = start_unix_ns},

@@ -1,6 +1,7 @@
 // podtap-agent: flags, signals, exit codes.
 #include "agent/agent.h"
 #include "common/command_line.h"
+#include "common/grpc_log.h"
 #include "common/log.h"
 #include "common/stop_signal.h"
 
@@ -14,6 +15,7 @@ int main(int argc, char** argv) {
   if (!podtap::InitLog(options.log_level).ok()) {
     return podtap::kExitUsage;
   }
+  podtap::RouteGrpcLog();
   podtap::Agent agent(std::move(options));
   if (const absl::Status status = agent.Start(); !status.ok()) {
     return podtap::ReportFailure("podtap-agent", status);

@@ -10,6 +10,7 @@
 #include "common/command_line.h"
 #include "common/status.h"
 #include "common/text.h"
+#include "common/tls_flags.h"
 #include "common/units.h"
 
 namespace podtap {
@@ -26,7 +27,7 @@ struct Flags {
   std::string discovery = "netns";
   std::string output;
   std::string reporters = "both";
-  bool insecure = false;
+  TlsFlags tls;
 };
 
 void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
@@ -54,8 +55,7 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
   app.add_option("--reporters", flags.reporters, "Reports to make: both, client or server")
       ->check(CLI::IsMember({"both", "client", "server"}))
       ->capture_default_str();
-  app.add_flag("--insecure", flags.insecure,
-               "Allow plain text to a collector that is not on loopback");
+  AddTlsFlags(app, TlsRole::kClient, flags.tls);
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();
@@ -67,7 +67,8 @@ absl::Status Check(const Flags& flags, AgentOptions& options) {
     if (!collector.ok()) {
       return collector.status();
     }
-    PODTAP_RETURN_IF_ERROR(CheckPlainText("--collector", *collector, flags.insecure));
+    PODTAP_ASSIGN_OR_RETURN(options.tls,
+                            OpenTlsFiles(TlsRole::kClient, flags.tls, "--collector", *collector));
     options.collector = *std::move(collector);
   }
   if (!options.collector && !options.to_stdout) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -9,6 +10,7 @@
 #include "agent/enrichment/enricher.h"
 #include "agent/exporter/stdout_sink.h"
 #include "common/grpc_target.h"
+#include "common/tls_files.h"
 
 namespace podtap {
 
@@ -17,6 +19,8 @@ struct AgentOptions {
   std::optional<HostPort> collector;
   bool to_stdout = false;
 
+  // Of the collector; null for plain text. Shared with the exporter.
+  std::shared_ptr<TlsFiles> tls;
   exporter::LineFormat format = exporter::LineFormat::kJson;
   bool colour = false;
   std::string node_name;

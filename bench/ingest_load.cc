@@ -102,7 +102,7 @@ uint64_t RunStream(const HostPort& collector, int number, steady_clock::time_poi
                                .cluster_name = "",
                                .epoch = 0xb0000000ULL + static_cast<uint64_t>(number)};
   const std::vector<std::string> messages = Prebuild(origin);
-  CollectorStream stream(exporter::CreateCollectorChannel(collector));
+  CollectorStream stream(exporter::CreateCollectorChannel(collector, nullptr));
   const SystemClock clock;
   uint64_t sent = 0;
   uint64_t acked = 0;

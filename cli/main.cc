@@ -16,12 +16,19 @@
 #include "common/grpc_log.h"
 #include "common/log.h"
 #include "common/stop_signal.h"
+#include "common/tls_credentials.h"
+#include "common/tls_refusal.h"
 
 namespace podtap::cli {
 namespace {
 
-std::shared_ptr<grpc::Channel> Connect(const HostPort& server) {
+// Time to find out why there is no connection.
+constexpr std::chrono::milliseconds kExplainTime{2'000};
+
+std::unique_ptr<v1::QueryService::StubInterface> Connect(const ObserveOptions& options) {
   grpc::ChannelArguments arguments;
+  // A connection of its own, so that the credentials are those of now.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // An answer of many events can be larger than the 4 MiB that gRPC takes by default.
   arguments.SetMaxReceiveMessageSize(16 << 20);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
@@ -30,8 +37,8 @@ std::shared_ptr<grpc::Channel> Connect(const HostPort& server) {
   // Finds out that the collector went away without a word.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  return grpc::CreateCustomChannel(server.ToString(), grpc::InsecureChannelCredentials(),
-                                   arguments);
+  return v1::QueryService::NewStub(grpc::CreateCustomChannel(
+      options.server.ToString(), ChannelCredentialsOf(options.tls.get()), arguments));
 }
 
 // Ends the process, with what is printed printed whole.
@@ -76,11 +83,17 @@ int Run(int argc, char** argv) {
   }
   RouteGrpcLog();
   ExitOnSignal();
-  const auto stub = v1::QueryService::NewStub(Connect(options.server));
+  const ObserveServer server{
+      .connect = [&options] { return Connect(options); },
+      .explain =
+          [&options] {
+            const auto material = options.tls != nullptr ? options.tls->current() : nullptr;
+            return ExplainRefusal(options.server, material.get(), kExplainTime);
+          }};
   const ObserveOutput output{.event_line = PrintLine, .note = [](const std::string& text) {
                                std::fprintf(stderr, "podtap: %s\n", text.c_str());
                              }};
-  const absl::Status status = Observe(options, *stub, output);
+  const absl::Status status = Observe(options, server, output);
   return status.ok() ? kExitDone : ReportFailure("podtap", status);
 }
 

@@ -54,9 +54,8 @@ absl::Status OutputEnded() { return absl::CancelledError(); }
 
 class Observer {
  public:
-  Observer(const ObserveOptions& options, v1::QueryService::StubInterface& stub,
-           const ObserveOutput& output)
-      : options_(options), stub_(stub), output_(output) {}
+  Observer(const ObserveOptions& options, const ObserveServer& server, const ObserveOutput& output)
+      : options_(options), server_(server), output_(output), stub_(server.connect()) {}
 
   absl::Status Run() {
     if (!options_.follow) {
@@ -74,9 +73,10 @@ class Observer {
  private:
   absl::Status ToStatus(const grpc::Status& status) const {
     if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
-      return absl::UnavailableError(absl::StrFormat("can't reach the collector at %s: %s",
-                                                    options_.server.ToString(),
-                                                    SafeText(status.error_message(), 300)));
+      const std::string refusal = server_.explain();
+      return absl::UnavailableError(
+          absl::StrFormat("can't reach the collector at %s: %s", options_.server.ToString(),
+                          refusal.empty() ? SafeText(status.error_message(), 300) : refusal));
     }
     // The numbers of absl's and gRPC's codes are the same.
     return absl::Status(
@@ -127,7 +127,7 @@ class Observer {
   absl::Status Fetch(const v1::ListEventsRequest& request, v1::ListEventsResponse* page) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + kListDeadline);
-    const grpc::Status status = stub_.ListEvents(&context, request, page);
+    const grpc::Status status = stub_->ListEvents(&context, request, page);
     return status.ok() ? absl::OkStatus() : ToStatus(status);
   }
 
@@ -172,7 +172,7 @@ class Observer {
       if (cursor_.empty() && !only_begin) {
         request.set_last(options_.last.value_or(0));
       }
-      const auto reader = stub_.FollowEvents(&context, request);
+      const auto reader = stub_->FollowEvents(&context, request);
       v1::FollowEventsResponse response;
       while (reader->Read(&response)) {
         absl::Status status = Take(response);
@@ -186,7 +186,8 @@ class Observer {
       if (!IsPassing(status.error_code())) {
         return ToStatus(status);
       }
-      Pause(status);
+      PODTAP_RETURN_IF_ERROR(Pause(status));
+      stub_ = server_.connect();
     }
   }
 
@@ -195,6 +196,7 @@ class Observer {
       is_lost_ = false;
       output_.note("connected again");
     }
+    was_connected_ = true;
     backoff_seconds_ = kFirstBackoffSeconds;
     if (response.expired() > 0) {
       output_.note(absl::StrFormat("%d stored events have expired meanwhile", response.expired()));
@@ -206,34 +208,44 @@ class Observer {
     return absl::OkStatus();
   }
 
-  // Waits before the next attempt; says once per outage that the connection is lost.
-  void Pause(const grpc::Status& status) {
+  // Waits before the next attempt; says once per outage that the connection is lost. TLS that fails
+  // before there was any connection is an error: waiting would not mend it.
+  absl::Status Pause(const grpc::Status& status) {
     if (!is_lost_) {
       is_lost_ = true;
+      const std::string refusal = server_.explain();
+      if (!refusal.empty() && !was_connected_) {
+        return absl::UnavailableError(absl::StrFormat("can't reach the collector at %s: %s",
+                                                      options_.server.ToString(), refusal));
+      }
       output_.note("no connection to the collector at " + options_.server.ToString() + " (" +
-                   SafeText(status.error_message(), 300) + "); trying again");
+                   (refusal.empty() ? SafeText(status.error_message(), 300) : refusal) +
+                   "); trying again");
     }
     std::uniform_real_distribution<double> jitter(0.5, 1);
     std::this_thread::sleep_for(std::chrono::duration<double>(backoff_seconds_ * jitter(random_)));
     backoff_seconds_ = std::min(backoff_seconds_ * 2, kMaxBackoffSeconds);
+    return absl::OkStatus();
   }
 
   const ObserveOptions& options_;
-  v1::QueryService::StubInterface& stub_;
+  const ObserveServer& server_;
   const ObserveOutput& output_;
+  std::unique_ptr<v1::QueryService::StubInterface> stub_;
   std::string cursor_;
   // Hashes of the ids that List() printed, as long as --follow may bring them again.
   absl::flat_hash_set<size_t> listed_;
   bool is_lost_ = false;
+  bool was_connected_ = false;
   double backoff_seconds_ = kFirstBackoffSeconds;
   std::minstd_rand random_{std::random_device()()};
 };
 
 }  // namespace
 
-absl::Status Observe(const ObserveOptions& options, v1::QueryService::StubInterface& stub,
+absl::Status Observe(const ObserveOptions& options, const ObserveServer& server,
                      const ObserveOutput& output) {
-  const absl::Status status = Observer(options, stub, output).Run();
+  const absl::Status status = Observer(options, server, output).Run();
   return status == OutputEnded() ? absl::OkStatus() : status;
 }
 

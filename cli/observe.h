@@ -11,6 +11,16 @@
 
 namespace podtap::cli {
 
+// How the collector is reached.
+struct ObserveServer {
+  // A stub with a connection of its own. Called again after a lost connection, so that changed
+  // certificates are used.
+  std::function<std::unique_ptr<v1::QueryService::StubInterface>()> connect;
+  // Why no connection comes about, in words that go on "the collector: "; empty when it is not
+  // known.
+  std::function<std::string()> explain;
+};
+
 // Where output goes, so that tests can look at it.
 struct ObserveOutput {
   // Takes one line of events, without newline; false when nothing more can be written.
@@ -20,8 +30,9 @@ struct ObserveOutput {
 };
 
 // Runs until everything is printed or the output ends; with --follow for ever, over lost
-// connections. kInvalidArgument: the collector refuses the filters. Errors are one line.
-absl::Status Observe(const ObserveOptions& options, v1::QueryService::StubInterface& stub,
+// connections, unless TLS fails at the first. kInvalidArgument: the collector refuses the filters.
+// Errors are one line.
+absl::Status Observe(const ObserveOptions& options, const ObserveServer& server,
                      const ObserveOutput& output);
 
 }  // namespace podtap::cli

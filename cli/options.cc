@@ -10,6 +10,7 @@
 #include "common/command_line.h"
 #include "common/status.h"
 #include "common/text.h"
+#include "common/tls_flags.h"
 #include "common/units.h"
 
 namespace podtap::cli {
@@ -26,7 +27,7 @@ struct Flags {
   std::string since;
   std::string until;
   bool follow = false;
-  bool insecure = false;
+  TlsFlags tls;
   std::string log_level = "warn";
   FilterValues filters;
 };
@@ -39,8 +40,7 @@ void AddSettings(CLI::App& app, Flags& flags) {
   app.add_option("-o,--output", flags.output,
                  "compact (default on a terminal), or json: one podtap.v1.HttpEvent per line")
       ->check(CLI::IsMember({"compact", "json"}));
-  app.add_flag("--insecure", flags.insecure,
-               "Allow plain text to a collector that is not on loopback");
+  AddTlsFlags(app, TlsRole::kClient, flags.tls);
   app.add_option("--log-level", flags.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();
@@ -103,7 +103,8 @@ absl::Status SetTimeRange(const Flags& flags, int64_t now_ns, v1::TimeRange* ran
 
 absl::Status Check(const Flags& flags, const Surroundings& surroundings, ObserveOptions* options) {
   PODTAP_ASSIGN_OR_RETURN(options->server, ParseHostPort("--server", flags.server));
-  PODTAP_RETURN_IF_ERROR(CheckPlainText("--server", options->server, flags.insecure));
+  PODTAP_ASSIGN_OR_RETURN(options->tls,
+                          OpenTlsFiles(TlsRole::kClient, flags.tls, "--server", options->server));
   options->log_level = flags.log_level;
   options->json = flags.output.empty() ? !surroundings.stdout_is_terminal : flags.output == "json";
   options->colour = surroundings.stdout_is_terminal && !surroundings.no_colour;

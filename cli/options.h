@@ -2,17 +2,21 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
 
 #include "common/grpc_target.h"
+#include "common/tls_files.h"
 #include "podtap/v1/query_service.pb.h"
 
 namespace podtap::cli {
 
 struct ObserveOptions {
   HostPort server;
+  // Null for plain text.
+  std::shared_ptr<TlsFiles> tls;
   std::string log_level = "warn";
   bool json = false;
   bool colour = false;

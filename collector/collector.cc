@@ -6,7 +6,9 @@
 #include <mutex>
 
 #include "absl/strings/str_format.h"
+#include "common/grpc_log.h"
 #include "common/status.h"
+#include "common/tls_credentials.h"
 
 namespace podtap {
 namespace {
@@ -27,6 +29,13 @@ void Configure(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
 }
 
+void AddHandshakes(v1::GetServerStatusResponse* response) {
+  v1::LedgerEntry& entry = *response->add_ledger();
+  entry.set_stage(v1::LEDGER_STAGE_COLLECTOR);
+  entry.set_name("handshakes_failed");
+  entry.set_count(FailedTlsHandshakes());
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const CollectorOptions& options,
@@ -43,12 +52,16 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const CollectorOptio
       options.query, collector->store_.get(), clock,
       [ingest = collector->ingest_.get()](v1::GetServerStatusResponse* response) {
         ingest->AddStatus(response);
+        AddHandshakes(response);
       });
-  PODTAP_RETURN_IF_ERROR(collector->Listen(options.listen));
+  PODTAP_RETURN_IF_ERROR(collector->Listen(options));
+  if (options.tls != nullptr) {
+    options.tls->Watch();
+  }
   return collector;
 }
 
-absl::Status Collector::Listen(const HostPort& listen) {
+absl::Status Collector::Listen(const CollectorOptions& options) {
   // Naming it links the plugin, which registers itself.
   static std::once_flag reflection;
   std::call_once(reflection, grpc::reflection::InitProtoReflectionServerBuilderPlugin);
@@ -56,16 +69,17 @@ absl::Status Collector::Listen(const HostPort& listen) {
   grpc::ServerBuilder builder;
   Configure(builder);
   int port = 0;
-  builder.AddListeningPort(listen.ToString(), grpc::InsecureServerCredentials(), &port);
+  credentials_ = ServerCredentialsOf(options.tls);
+  builder.AddListeningPort(options.listen.ToString(), credentials_, &port);
   builder.RegisterService(&health_);
   builder.RegisterService(ingest_.get());
   builder.RegisterService(query_.get());
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port == 0) {
     return absl::UnavailableError(absl::StrFormat(
-        "listen on %s: the address is in use or not of this machine", listen.ToString()));
+        "listen on %s: the address is in use or not of this machine", options.listen.ToString()));
   }
-  address_ = listen;
+  address_ = options.listen;
   address_.port = static_cast<uint16_t>(port);
   return absl::OkStatus();
 }

@@ -15,11 +15,14 @@
 #include "collector/store/sqlite/sqlite_store.h"
 #include "common/clock.h"
 #include "common/grpc_target.h"
+#include "common/tls_files.h"
 
 namespace podtap {
 
 struct CollectorOptions {
   HostPort listen{.host = "127.0.0.1", .port = 4270, .is_loopback = true};
+  // Null for plain text. Shared with the credentials made of it.
+  std::shared_ptr<TlsFiles> tls;
   store::sqlite::StoreOptions store;
   query::QueryOptions query;
 };
@@ -43,7 +46,7 @@ class Collector {
 
  private:
   Collector() = default;
-  absl::Status Listen(const HostPort& listen);
+  absl::Status Listen(const CollectorOptions& options);
 
   HostPort address_;
   // Before the store, which tells it of its state.
@@ -51,7 +54,8 @@ class Collector {
   std::unique_ptr<store::sqlite::SqliteStore> store_;
   std::unique_ptr<ingest::IngestService> ingest_;
   std::unique_ptr<query::QueryService> query_;
-  // Last: it stops before what it serves goes.
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
+  // Last: it stops before what it uses and serves goes.
   std::unique_ptr<grpc::Server> server_;
 };
 

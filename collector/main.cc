@@ -5,6 +5,7 @@
 #include "common/grpc_log.h"
 #include "common/log.h"
 #include "common/stop_signal.h"
+#include "common/tls_credentials.h"
 
 int main(int argc, char** argv) {
   podtap::BlockStopSignals();
@@ -16,7 +17,7 @@ int main(int argc, char** argv) {
   if (const absl::Status status = podtap::InitLog(command.log_level); !status.ok()) {
     return podtap::ReportFailure("podtap-collector", status);
   }
-  podtap::RouteGrpcLog();
+  podtap::RouteGrpcLog(podtap::HandshakeReport::kWarn);
   const podtap::SystemClock clock;
   absl::StatusOr<std::unique_ptr<podtap::Collector>> collector =
       podtap::Collector::Start(command.options, &clock);
@@ -26,7 +27,8 @@ int main(int argc, char** argv) {
   }
   PODTAP_LOG_INFO("podtap-collector {}: store in {}", PODTAP_VERSION,
                   command.options.store.directory);
-  PODTAP_LOG_INFO("listening on {}", (*collector)->address().ToString());
+  PODTAP_LOG_INFO("listening on {}, {}", (*collector)->address().ToString(),
+                  podtap::ProtectionOf(command.options.tls.get()));
   podtap::WaitForStopSignal();
   PODTAP_LOG_INFO("stopping");
   (*collector)->Stop();

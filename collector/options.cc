@@ -6,6 +6,7 @@
 #include "common/command_line.h"
 #include "common/status.h"
 #include "common/text.h"
+#include "common/tls_flags.h"
 #include "common/units.h"
 
 namespace podtap {
@@ -20,7 +21,7 @@ struct Flags {
   std::string store = "sqlite:/var/lib/podtap";
   std::string retention = "24h";
   std::string retention_bytes = "8GiB";
-  bool insecure = false;
+  TlsFlags tls;
 };
 
 void AddFlags(CLI::App& app, Flags& flags, CollectorCommand& command) {
@@ -37,7 +38,7 @@ void AddFlags(CLI::App& app, Flags& flags, CollectorCommand& command) {
                  "Most room the store takes, e.g. 512MiB, 8GiB; the oldest events go first")
       ->type_name("SIZE")
       ->capture_default_str();
-  app.add_flag("--insecure", flags.insecure, "Allow plain text on an address that is not loopback");
+  AddTlsFlags(app, TlsRole::kServer, flags.tls);
   app.add_option("--log-level", command.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
       ->capture_default_str();
@@ -45,7 +46,8 @@ void AddFlags(CLI::App& app, Flags& flags, CollectorCommand& command) {
 
 absl::Status Check(const Flags& flags, CollectorOptions& options) {
   PODTAP_ASSIGN_OR_RETURN(options.listen, ParseHostPort("--listen", flags.listen));
-  PODTAP_RETURN_IF_ERROR(CheckPlainText("--listen", options.listen, flags.insecure));
+  PODTAP_ASSIGN_OR_RETURN(options.tls,
+                          OpenTlsFiles(TlsRole::kServer, flags.tls, "--listen", options.listen));
   constexpr std::string_view kScheme = "sqlite:";
   if (flags.store.compare(0, kScheme.size(), kScheme) != 0 ||
       flags.store.size() == kScheme.size()) {

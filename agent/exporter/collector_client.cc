@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/status.h"
+#include "common/tls_refusal.h"
 
 namespace podtap::exporter {
 namespace {
@@ -15,6 +16,8 @@ using std::chrono::steady_clock;
 
 // While stopping there is no time for patience.
 constexpr int64_t kRetryWhileStoppingNs = 200'000'000;
+// A stop waits for it.
+constexpr std::chrono::milliseconds kExplainTime{1'000};
 
 std::function<double()> RandomSource() {
   return [engine = std::mt19937_64(std::random_device()())]() mutable {
@@ -58,21 +61,20 @@ bool CollectorClient::IsDone() const {
 
 void CollectorClient::Run() {
   while (!IsDone()) {
-    absl::Status end;
-    v1::CloseReason reason;
+    bool taken_over = false;
     {
       CollectorSession session(options_, log_, clock_, fill_status_, stop_, counters_);
-      end = session.Run([this] { OnWorking(); });
-      reason = session.close_reason();
+      const absl::Status end = session.Run([this] { OnWorking(); });
       if (session.progressed()) {
         backoff_.Reset();
       }
+      if (end.ok() || IsDone()) {
+        return;
+      }
+      OnFailed(end, session);
+      taken_over = session.close_reason() == v1::CLOSE_REASON_TAKEN_OVER;
     }
-    if (end.ok() || IsDone()) {
-      return;
-    }
-    OnFailed(end, reason);
-    if (reason == v1::CLOSE_REASON_TAKEN_OVER) {
+    if (taken_over) {
       // Two agents of one node name would take turns for ever; let that be seldom.
       backoff_.SetToMax();
     }
@@ -97,19 +99,33 @@ void CollectorClient::OnWorking() {
     PODTAP_LOG_INFO("connected to collector {}", options_.collector.ToString());
   }
   outage_ = false;
+  refusal_.clear();
 }
 
-void CollectorClient::OnFailed(const absl::Status& cause, v1::CloseReason reason) {
+std::string CollectorClient::Explain() const {
+  const std::shared_ptr<const TlsMaterial> material =
+      options_.tls != nullptr ? options_.tls->current() : nullptr;
+  return ExplainRefusal(options_.collector, material.get(), kExplainTime);
+}
+
+void CollectorClient::OnFailed(const absl::Status& cause, const CollectorSession& session) {
   ++counters_.streams_failed;
-  if (outage_) {
+  std::string refusal;
+  // A name that gRPC could not resolve would only take the time to fail again.
+  const bool resolved = cause.message().find("DNS resolution failed") == absl::string_view::npos;
+  if (resolved && !session.connected() && (!outage_ || options_.tls != nullptr)) {
+    refusal = Explain();
+  }
+  if (outage_ && (refusal.empty() || refusal == refusal_)) {
     return;
   }
   outage_ = true;
-  const char* advice = reason == v1::CLOSE_REASON_TAKEN_OVER
+  const char* advice = session.close_reason() == v1::CLOSE_REASON_TAKEN_OVER
                            ? "is another agent running with this node name?"
                            : "events are kept in memory meanwhile";
   PODTAP_LOG_WARN("collector {} can't be reached: {}; {}", options_.collector.ToString(),
-                  std::string(cause.message()), advice);
+                  refusal.empty() ? std::string(cause.message()) : refusal, advice);
+  refusal_ = std::move(refusal);
 }
 
 }  // namespace podtap::exporter

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 #include <thread>
 
 #include "absl/status/status.h"
@@ -46,9 +47,12 @@ class CollectorClient {
 
  private:
   void Run();
-  // Says once per outage that there is one, and once that it is over.
+  // Say once per outage that there is one, again when TLS fails for another reason, and once that
+  // it is over.
   void OnWorking();
-  void OnFailed(const absl::Status& cause, v1::CloseReason reason);
+  void OnFailed(const absl::Status& cause, const CollectorSession& session);
+  // What TLS has to do with it; empty when nothing, or unknown.
+  std::string Explain() const;
   // Whether a stop is wanted and nothing more can be done.
   bool IsDone() const;
 
@@ -63,6 +67,8 @@ class CollectorClient {
   // The thread's own.
   Backoff backoff_;
   bool outage_ = false;
+  // The last thing that was said of TLS in this outage.
+  std::string refusal_;
 };
 
 }  // namespace podtap::exporter

@@ -53,12 +53,13 @@ CollectorSession::CollectorSession(const CollectorClientOptions& options, EventL
       fill_status_(fill_status),
       stop_(stop),
       counters_(counters),
-      stream_(CreateCollectorChannel(options.collector)) {}
+      stream_(CreateCollectorChannel(options.collector, options.tls.get())) {}
 
 absl::Status CollectorSession::Run(std::function<void()> on_working) {
   on_working_ = std::move(on_working);
   PODTAP_RETURN_IF_ERROR(
       Await(CollectorStream::Step::kStarted, options_.connect_timeout, "the connection"));
+  connected_ = true;
   PODTAP_RETURN_IF_ERROR(Greet());
   ++counters_.streams_accepted;
   if (log_.counters().queued == 0) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -18,11 +19,14 @@
 #include "agent/exporter/event_log.h"
 #include "common/clock.h"
 #include "common/grpc_target.h"
+#include "common/tls_files.h"
 
 namespace podtap::exporter {
 
 struct CollectorClientOptions {
   HostPort collector;
+  // Null for plain text. Shared with whoever watches the files.
+  std::shared_ptr<TlsFiles> tls;
   EventOrigin origin;
   std::string agent_version;
   // When the agent started.
@@ -85,6 +89,8 @@ class CollectorSession {
   // when there is nothing to acknowledge.
   absl::Status Run(std::function<void()> on_working);
 
+  // There was a connection.
+  bool connected() const { return connected_; }
   // The collector acknowledged something new.
   bool progressed() const { return progressed_; }
   // Why the collector closed the stream; CLOSE_REASON_UNSPECIFIED when it did not say.
@@ -127,6 +133,7 @@ class CollectorSession {
   TimePoint writing_since_;
   TimePoint next_status_;
   std::function<void()> on_working_;
+  bool connected_ = false;
   bool working_ = false;
   bool progressed_ = false;
   v1::CloseReason close_reason_ = v1::CLOSE_REASON_UNSPECIFIED;

@@ -4,6 +4,7 @@
 
 #include "common/status.h"
 #include "common/text.h"
+#include "common/tls_credentials.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 
@@ -30,7 +31,7 @@ grpc::ByteBuffer Share(std::shared_ptr<const std::string> bytes) {
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> CreateCollectorChannel(const HostPort& collector) {
+std::shared_ptr<grpc::Channel> CreateCollectorChannel(const HostPort& collector, TlsFiles* tls) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   // A proxy from the environment must not come between: the rule for plain text knows nothing of
@@ -41,8 +42,7 @@ std::shared_ptr<grpc::Channel> CreateCollectorChannel(const HostPort& collector)
   // Finds a peer that is gone without a word also while there is nothing to acknowledge.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
-  return grpc::CreateCustomChannel(collector.ToString(), grpc::InsecureChannelCredentials(),
-                                   arguments);
+  return grpc::CreateCustomChannel(collector.ToString(), ChannelCredentialsOf(tls), arguments);
 }
 
 CollectorStream::CollectorStream(std::shared_ptr<grpc::Channel> channel)

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "common/grpc_target.h"
+#include "common/tls_files.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/support/async_stream.h"
 #include "grpcpp/support/byte_buffer.h"
@@ -17,8 +18,9 @@
 namespace podtap::exporter {
 
 // A channel of its own, which connects when first used. Each stream gets a new one, so that names
-// are looked up again and gRPC's own waiting between connection attempts never adds to ours.
-std::shared_ptr<grpc::Channel> CreateCollectorChannel(const HostPort& collector);
+// are looked up again, changed certificates are used, and gRPC's own waiting between connection
+// attempts never adds to ours. Null `tls` means plain text.
+std::shared_ptr<grpc::Channel> CreateCollectorChannel(const HostPort& collector, TlsFiles* tls);
 
 // Not thread-safe. Destroying it cancels what is under way and returns promptly.
 class CollectorStream {

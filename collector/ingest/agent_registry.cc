@@ -10,7 +10,8 @@ constexpr int64_t kNsPerSecond = 1'000'000'000;
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<AgentSession>> AgentRegistry::Connect(
-    const v1::AgentHello& hello, const std::shared_ptr<AgentSession>& session, int64_t now_ns) {
+    const v1::AgentHello& hello, const std::string& certificate_subject,
+    const std::shared_ptr<AgentSession>& session, int64_t now_ns) {
   const std::lock_guard lock(mutex_);
   if (agents_.find(hello.node_name()) == agents_.end() && agents_.size() >= max_nodes_ &&
       !MakeRoom()) {
@@ -28,6 +29,7 @@ absl::StatusOr<std::shared_ptr<AgentSession>> AgentRegistry::Connect(
   agent.state.set_cluster_name(hello.cluster_name());
   agent.state.set_epoch(absl::StrFormat("%016x", hello.epoch()));
   agent.state.set_agent_version(hello.agent_version());
+  agent.state.set_certificate_subject(certificate_subject);
   agent.session = session;
   agent.session_id = session.get();
   agent.last_seen_ns = now_ns;

@@ -31,7 +31,8 @@ class AgentRegistry {
   // Makes `session` the node's. Returns the session it displaces, or nullptr; the caller calls its
   // TakeOver(). kResourceExhausted: the bound is reached and every agent is connected.
   absl::StatusOr<std::shared_ptr<AgentSession>> Connect(
-      const v1::AgentHello& hello, const std::shared_ptr<AgentSession>& session, int64_t now_ns);
+      const v1::AgentHello& hello, const std::string& certificate_subject,
+      const std::shared_ptr<AgentSession>& session, int64_t now_ns);
 
   // The others do nothing when `session` is no longer the node's.
   void Disconnect(const std::string& node_name, const AgentSession* session);

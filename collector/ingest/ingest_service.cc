@@ -1,6 +1,7 @@
 #include "collector/ingest/ingest_service.h"
 
 #include "collector/ingest/ingest_stream.h"
+#include "common/tls_credentials.h"
 
 namespace podtap::ingest {
 namespace {
@@ -16,8 +17,8 @@ class Refusal final
 }  // namespace
 
 grpc::ServerBidiReactor<v1::StreamEventsRequest, v1::StreamEventsResponse>*
-IngestService::StreamEvents(grpc::CallbackServerContext*) {
-  auto stream = std::make_shared<IngestStream>(this);
+IngestService::StreamEvents(grpc::CallbackServerContext* context) {
+  auto stream = std::make_shared<IngestStream>(this, CertificateSubject(*context));
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) {

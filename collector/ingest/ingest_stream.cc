@@ -239,8 +239,8 @@ void IngestStream::HandleHello(const v1::AgentHello& hello) {
   }
   v1::AgentHello checked = hello;
   checked.set_agent_version(SafeText(hello.agent_version(), kMaxVersionBytes));
-  absl::StatusOr<std::shared_ptr<AgentSession>> displaced =
-      service_->registry().Connect(checked, shared_from_this(), service_->clock().WallNs());
+  absl::StatusOr<std::shared_ptr<AgentSession>> displaced = service_->registry().Connect(
+      checked, certificate_subject_, shared_from_this(), service_->clock().WallNs());
   if (!displaced.ok()) {
     ++service_->ledger().streams_refused;
     CloseWith(v1::CLOSE_REASON_STORE_UNAVAILABLE, std::string(displaced.status().message()));
@@ -252,8 +252,9 @@ void IngestStream::HandleHello(const v1::AgentHello& hello) {
   }
   hello_ = std::move(checked);
   ++service_->ledger().streams_opened;
-  PODTAP_LOG_INFO("agent of node {} connected, epoch {:016x}, version {}", hello_->node_name(),
-                  hello_->epoch(), hello_->agent_version());
+  PODTAP_LOG_INFO("agent of node {} connected, epoch {:016x}, version {}{}{}", hello_->node_name(),
+                  hello_->epoch(), hello_->agent_version(),
+                  certificate_subject_.empty() ? "" : ", certificate of ", certificate_subject_);
   v1::HelloAck ack;
   ack.set_protocol_version(kProtocolVersion);
   for (const store::Position& position : service_->store().Positions(hello_->node_name())) {

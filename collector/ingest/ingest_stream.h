@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "collector/ingest/agent_registry.h"
 #include "collector/ingest/batch_decoder.h"
@@ -24,7 +25,9 @@ class IngestStream final
       public AgentSession,
       public std::enable_shared_from_this<IngestStream> {
  public:
-  explicit IngestStream(IngestService* service) : service_(service) {}
+  // `certificate_subject` is of the agent's certificate; empty without one.
+  IngestStream(IngestService* service, std::string certificate_subject)
+      : service_(service), certificate_subject_(std::move(certificate_subject)) {}
 
   // Begins to read. Called once, before anything else.
   void Start();
@@ -55,6 +58,7 @@ class IngestStream final
   bool WriteNext();
 
   IngestService* const service_;
+  const std::string certificate_subject_;
   const std::shared_ptr<store::WriteChain> chain_ = std::make_shared<store::WriteChain>();
   // Set by Handle() only, on the thread that reads.
   std::optional<v1::AgentHello> hello_;

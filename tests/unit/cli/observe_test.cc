@@ -24,13 +24,16 @@ class ObserveTest : public testing::Test {
     collector_options_.listen.port = collector_->address().port;
     options_.server = collector_->address();
     options_.last = 20;
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 10);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 50);
-    stub_ = v1::QueryService::NewStub(grpc::CreateCustomChannel(
-        options_.server.ToString(), grpc::InsecureChannelCredentials(), arguments));
+    server_.connect = [this] {
+      grpc::ChannelArguments arguments;
+      arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+      arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 10);
+      arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10);
+      arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 50);
+      return v1::QueryService::NewStub(grpc::CreateCustomChannel(
+          options_.server.ToString(), grpc::InsecureChannelCredentials(), arguments));
+    };
+    server_.explain = [] { return std::string(); };
     output_.event_line = [this](const std::string& line) { return AddLine(line); };
     output_.note = [this](const std::string& text) {
       const std::lock_guard lock(mutex_);
@@ -60,14 +63,14 @@ class ObserveTest : public testing::Test {
   void Store(uint64_t first, int count) {
     ASSERT_TRUE(WriteBatch(collector_->store(), MakeBatch(1, first, count, clock_.WallNs())).ok());
   }
-  absl::Status Run() { return Observe(options_, *stub_, output_); }
+  absl::Status Run() { return Observe(options_, server_, output_); }
 
   TempDir directory_;
   SystemClock clock_;
   CollectorOptions collector_options_;
   std::unique_ptr<Collector> collector_;
   ObserveOptions options_;
-  std::unique_ptr<v1::QueryService::Stub> stub_;
+  ObserveServer server_;
   ObserveOutput output_;
 
   std::mutex mutex_;
