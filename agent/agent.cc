@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "agent/capture/tap_counters.h"
 #include "agent/ledger.h"
+#include "agent/metrics.h"
 #include "common/log.h"
 #include "common/status.h"
 
@@ -18,6 +19,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kDeliveryTimeout{3'000};
 constexpr std::chrono::milliseconds kPrintTimeout{1'000};
+// The shard ticks many times a second, however busy it is.
+constexpr int64_t kStuckNs = int64_t{15} * 1'000'000'000;
 
 uint64_t RandomEpoch() {
   std::random_device random;
@@ -40,6 +43,9 @@ Agent::~Agent() = default;
 
 absl::Status Agent::Start() {
   const int64_t start_unix_ns = clock_.WallNs();
+  if (options_.admin_listen) {
+    PODTAP_ASSIGN_OR_RETURN(admin_, AdminServer::Listen(*options_.admin_listen));
+  }
   if (options_.collector) {
     log_.emplace(exporter::EventLogOptions{.origin = origin_}, clock_);
   }
@@ -62,6 +68,10 @@ absl::Status Agent::Start() {
                                                      .start_unix_ns = start_unix_ns},
                     *log_, clock_, [this](v1::AgentStatus& status) { FillStatus(status); });
     client_->Start();
+  }
+  if (admin_) {
+    admin_->Start(Pages());
+    PODTAP_LOG_INFO("probes and metrics on {}", admin_->address().ToString());
   }
   return absl::OkStatus();
 }
@@ -90,6 +100,7 @@ absl::Status Agent::StartCapture() {
 }
 
 void Agent::Stop() {
+  stopping_ = true;
   watcher_.reset();
   taps_->CloseAll();
   shard_->Stop();
@@ -99,6 +110,9 @@ void Agent::Stop() {
   }
   if (stdout_sink_) {
     stdout_sink_->Stop(kPrintTimeout);
+  }
+  if (admin_) {
+    admin_->Stop();
   }
   LogSummary(unsent);
 }
@@ -129,6 +143,41 @@ void Agent::FillStatus(v1::AgentStatus& status) const {
   }
   status.set_taps(static_cast<uint32_t>(taps_->open_count()));
   status.set_open_exchanges(shard_->open_exchanges());
+}
+
+std::vector<AdminPage> Agent::Pages() const {
+  return {{.path = "/healthz", .render = [this] { return Health(); }},
+          {.path = "/readyz", .render = [this] { return Readiness(); }},
+          {.path = "/metrics", .render = [this] { return Metrics(); }, .is_large = true}};
+}
+
+AdminReply Agent::Health() const {
+  // While the agent stops, its threads end one after the other.
+  if (!stopping_ && clock_.MonotonicNs() - shard_->ledger_time_ns() > kStuckNs) {
+    return {503, "the thread that reads packets is stuck\n"};
+  }
+  return {200, "ok\n"};
+}
+
+AdminReply Agent::Readiness() const {
+  if (stopping_) {
+    return {503, "the agent is stopping\n"};
+  }
+  if (!manager_->has_looked()) {
+    return {503, "discovery has not looked for interfaces yet\n"};
+  }
+  return {200, "ok\n"};
+}
+
+AdminReply Agent::Metrics() const {
+  AgentSnapshot snapshot;
+  FillStatus(snapshot.status);
+  if (client_) {
+    snapshot.exporting = {.connected = client_->connected(),
+                          .queue_bytes = log_->counters().queued_bytes,
+                          .ack_latency = client_->ack_latency()};
+  }
+  return {200, AgentMetrics(snapshot)};
 }
 
 void Agent::LogSummary(uint64_t unsent) const {

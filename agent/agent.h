@@ -2,11 +2,14 @@
 // handed on before the process ends.
 //
 // Threads: main (waits for a signal), discovery, tap closing, the shard, the collector client, the
-// printer of --stdout. They meet at TapDirectory, EventLog and the ledger's copies.
+// printer of --stdout, those of the admin port. They meet at TapDirectory, EventLog and the
+// ledger's copies.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "agent/capture/capture_program.h"
@@ -19,6 +22,7 @@
 #include "agent/options.h"
 #include "agent/shard.h"
 #include "agent/tap_manager.h"
+#include "common/admin_server.h"
 #include "common/clock.h"
 
 namespace podtap {
@@ -29,8 +33,8 @@ class Agent {
   explicit Agent(AgentOptions options);
   ~Agent();
 
-  // Fails when the kernel side can't be loaded or the kernel can't be asked for interfaces; an
-  // unreachable collector is not a failure.
+  // Fails when the kernel side can't be loaded, the kernel can't be asked for interfaces or the
+  // admin port is taken; an unreachable collector is not a failure.
   absl::Status Start();
   // Closes the taps, ends what is open, delivers what is queued (bounded in time), and logs what
   // became of it.
@@ -39,6 +43,11 @@ class Agent {
  private:
   absl::Status StartCapture();
   void FillStatus(v1::AgentStatus& status) const;
+  // What the admin port answers.
+  std::vector<AdminPage> Pages() const;
+  AdminReply Health() const;
+  AdminReply Readiness() const;
+  AdminReply Metrics() const;
   void LogSummary(uint64_t unsent) const;
 
   const AgentOptions options_;
@@ -54,6 +63,9 @@ class Agent {
   std::optional<TapManager> manager_;
   std::unique_ptr<discovery::Watcher> watcher_;
   std::optional<exporter::CollectorClient> client_;
+  std::atomic<bool> stopping_{false};
+  // Last: its pages ask all of the above.
+  std::unique_ptr<AdminServer> admin_;
 };
 
 }  // namespace podtap

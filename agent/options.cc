@@ -25,6 +25,7 @@ struct Flags {
   std::string collector;
   std::string ring_bytes = "8MiB";
   std::string discovery = "netns";
+  std::string admin_listen = "127.0.0.1:4272";
   std::string output;
   std::string reporters = "both";
   TlsFlags tls;
@@ -40,6 +41,10 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
   app.add_option("--discovery", flags.discovery,
                  "Where pods come from: netns (named network namespaces in /run/netns)")
       ->check(CLI::IsMember({"netns"}))
+      ->capture_default_str();
+  app.add_option("--admin-listen", flags.admin_listen,
+                 "Address for probes and metrics; port 0 takes any, an empty text none")
+      ->type_name("HOST:PORT")
       ->capture_default_str();
   app.add_option("--node-name", options.node_name, "Name of this node (default: host name)")
       ->type_name("NAME");
@@ -70,6 +75,13 @@ absl::Status Check(const Flags& flags, AgentOptions& options) {
     PODTAP_ASSIGN_OR_RETURN(options.tls,
                             OpenTlsFiles(TlsRole::kClient, flags.tls, "--collector", *collector));
     options.collector = *std::move(collector);
+  }
+  if (!flags.admin_listen.empty()) {
+    PODTAP_ASSIGN_OR_RETURN(options.admin_listen,
+                            ParseHostPort("--admin-listen", flags.admin_listen));
+    // --insecure has no meaning with TLS, and the admin port holds nothing that TLS is there for.
+    PODTAP_RETURN_IF_ERROR(CheckPlainText("--admin-listen", *options.admin_listen,
+                                          flags.tls.insecure || options.tls != nullptr));
   }
   if (!options.collector && !options.to_stdout) {
     return absl::InvalidArgumentError(

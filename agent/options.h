@@ -21,6 +21,8 @@ struct AgentOptions {
 
   // Of the collector; null for plain text. Shared with the exporter.
   std::shared_ptr<TlsFiles> tls;
+  // Where probes and metrics are answered; nowhere when absent.
+  std::optional<HostPort> admin_listen;
   exporter::LineFormat format = exporter::LineFormat::kJson;
   bool colour = false;
   std::string node_name;

@@ -36,7 +36,8 @@ Shard::Shard(const ShardOptions& options, const capture::CaptureProgram& program
       taps_(directory),
       book_(taps_),
       enricher_(options.enricher, clock, taps_, book_, std::move(sinks)),
-      pipeline_(options.limits, enricher_, connections_) {}
+      pipeline_(options.limits, enricher_, connections_),
+      ledger_time_ns_(clock.MonotonicNs()) {}
 
 absl::StatusOr<std::unique_ptr<Shard>> Shard::Start(const ShardOptions& options,
                                                     const capture::CaptureProgram& program,
@@ -85,6 +86,11 @@ std::vector<v1::LedgerEntry> Shard::Ledger() const {
 uint64_t Shard::open_exchanges() const {
   const std::lock_guard lock(mutex_);
   return open_exchanges_;
+}
+
+int64_t Shard::ledger_time_ns() const {
+  const std::lock_guard lock(mutex_);
+  return ledger_time_ns_;
 }
 
 void Shard::Run() {
@@ -162,6 +168,7 @@ void Shard::PublishLedger() {
   book_.Visit(add(v1::LEDGER_STAGE_ENRICHMENT));
   const std::lock_guard lock(mutex_);
   ledger_ = std::move(ledger);
+  ledger_time_ns_ = clock_.MonotonicNs();
   open_exchanges_ = pipeline_.open_exchanges();
 }
 

@@ -51,6 +51,8 @@ class Shard {
   // Ledger of capture to enrichment, as of the last tick. From any thread.
   std::vector<v1::LedgerEntry> Ledger() const;
   uint64_t open_exchanges() const;
+  // When that was, by the monotonic clock.
+  int64_t ledger_time_ns() const;
 
  private:
   Shard(const ShardOptions& options, const capture::CaptureProgram& program,
@@ -84,6 +86,7 @@ class Shard {
   bool stopping_ = false;
   std::vector<v1::LedgerEntry> ledger_;
   uint64_t open_exchanges_ = 0;
+  int64_t ledger_time_ns_;
 
   std::thread thread_;
 };

@@ -34,6 +34,7 @@ void TapManager::OnView(const discovery::View& view) {
   std::erase_if(reported_, [&](uint32_t index) { return !wanted.contains(index); });
   directory_.Expire(clock_.MonotonicNs());
   Sweep();
+  has_looked_ = true;
 }
 
 void TapManager::CloseUnwanted(const std::map<uint32_t, const discovery::WantedTap*>& wanted) {

@@ -25,6 +25,9 @@ class TapManager {
 
   void OnView(const discovery::View& view);
 
+  // Discovery has looked at least once. From any thread.
+  bool has_looked() const { return has_looked_; }
+
   template <typename Visitor>
   void Visit(Visitor visit) const {
     visit(CounterValue{.name = "taps_opened", .count = opened_});
@@ -56,6 +59,7 @@ class TapManager {
   bool idle_logged_ = false;
   int64_t last_sweep_ns_ = 0;
 
+  std::atomic<bool> has_looked_{false};
   std::atomic<uint64_t> opened_{0};
   std::atomic<uint64_t> closed_{0};
   std::atomic<uint64_t> failed_{0};

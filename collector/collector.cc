@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "absl/strings/str_format.h"
+#include "collector/metrics.h"
 #include "common/grpc_log.h"
 #include "common/status.h"
 #include "common/tls_credentials.h"
@@ -41,6 +42,9 @@ void AddHandshakes(v1::GetServerStatusResponse* response) {
 absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const CollectorOptions& options,
                                                             const Clock* clock) {
   auto collector = std::unique_ptr<Collector>(new Collector);
+  if (options.admin_listen) {
+    PODTAP_ASSIGN_OR_RETURN(collector->admin_, AdminServer::Listen(*options.admin_listen));
+  }
   PODTAP_ASSIGN_OR_RETURN(collector->store_,
                           store::sqlite::SqliteStore::Open(options.store, clock));
   collector->store_->SetWriteStatusListener(
@@ -57,6 +61,9 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const CollectorOptio
   PODTAP_RETURN_IF_ERROR(collector->Listen(options));
   if (options.tls != nullptr) {
     options.tls->Watch();
+  }
+  if (collector->admin_) {
+    collector->admin_->Start(collector->Pages());
   }
   return collector;
 }
@@ -84,18 +91,45 @@ absl::Status Collector::Listen(const CollectorOptions& options) {
   return absl::OkStatus();
 }
 
+std::vector<AdminPage> Collector::Pages() const {
+  return {{.path = "/healthz",
+           .render =
+               [] {
+                 return AdminReply{200, "ok\n"};
+               }},
+          {.path = "/readyz", .render = [this] { return Readiness(); }},
+          {.path = "/metrics",
+           .render =
+               [this] {
+                 return AdminReply{200, CollectorMetrics(*store_, *ingest_, *query_)};
+               },
+           .is_large = true}};
+}
+
+AdminReply Collector::Readiness() const {
+  if (stopping_) {
+    return {503, "the collector is stopping\n"};
+  }
+  if (const absl::Status status = store_->WriteStatus(); !status.ok()) {
+    return {503, absl::StrFormat("the store takes no writes: %s\n", status.message())};
+  }
+  return {200, "ok\n"};
+}
+
 Collector::~Collector() { Stop(); }
 
 void Collector::Stop() {
   if (server_ == nullptr) {
     return;
   }
+  stopping_ = true;
   health_.Stop();
   ingest_->Stop();
   query_->Stop();
   server_->Shutdown(std::chrono::system_clock::now() + kStopTime);
   server_->Wait();
   server_.reset();
+  admin_.reset();
   // Stores what is still queued.
   store_.reset();
 }

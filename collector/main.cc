@@ -29,6 +29,9 @@ int main(int argc, char** argv) {
                   command.options.store.directory);
   PODTAP_LOG_INFO("listening on {}, {}", (*collector)->address().ToString(),
                   podtap::ProtectionOf(command.options.tls.get()));
+  if (const podtap::HostPort* admin = (*collector)->admin_address()) {
+    PODTAP_LOG_INFO("probes and metrics on {}", admin->ToString());
+  }
   podtap::WaitForStopSignal();
   PODTAP_LOG_INFO("stopping");
   (*collector)->Stop();

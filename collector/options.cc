@@ -18,6 +18,7 @@ constexpr uint64_t kMinRetentionBytes = 16 << 20;
 // What the flags hold before they are checked.
 struct Flags {
   std::string listen = "127.0.0.1:4270";
+  std::string admin_listen = "127.0.0.1:4271";
   std::string store = "sqlite:/var/lib/podtap";
   std::string retention = "24h";
   std::string retention_bytes = "8GiB";
@@ -26,6 +27,10 @@ struct Flags {
 
 void AddFlags(CLI::App& app, Flags& flags, CollectorCommand& command) {
   app.add_option("--listen", flags.listen, "Address for agents and clients; port 0 takes any")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  app.add_option("--admin-listen", flags.admin_listen,
+                 "Address for probes and metrics; port 0 takes any, an empty text none")
       ->type_name("HOST:PORT")
       ->capture_default_str();
   app.add_option("--store", flags.store, "Where events are kept")
@@ -48,6 +53,13 @@ absl::Status Check(const Flags& flags, CollectorOptions& options) {
   PODTAP_ASSIGN_OR_RETURN(options.listen, ParseHostPort("--listen", flags.listen));
   PODTAP_ASSIGN_OR_RETURN(options.tls,
                           OpenTlsFiles(TlsRole::kServer, flags.tls, "--listen", options.listen));
+  if (!flags.admin_listen.empty()) {
+    PODTAP_ASSIGN_OR_RETURN(options.admin_listen,
+                            ParseHostPort("--admin-listen", flags.admin_listen));
+    // --insecure has no meaning with TLS, and the admin port holds nothing that TLS is there for.
+    PODTAP_RETURN_IF_ERROR(CheckPlainText("--admin-listen", *options.admin_listen,
+                                          flags.tls.insecure || options.tls != nullptr));
+  }
   constexpr std::string_view kScheme = "sqlite:";
   if (flags.store.compare(0, kScheme.size(), kScheme) != 0 ||
       flags.store.size() == kScheme.size()) {

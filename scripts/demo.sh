@@ -191,10 +191,12 @@ for port in (4270, 0):
 start_podtap() {
   local capabilities=-all,+bpf,+net_raw
   server=127.0.0.1:$(free_port)
-  start collector "$bin/podtap-collector" --listen "$server" --store "sqlite:$state/store"
+  start collector "$bin/podtap-collector" --listen "$server" --store "sqlite:$state/store" \
+    --admin-listen ""
   wait_for 15 "the collector" "$bin/podtap" observe --server "$server" --last 1
   start agent setpriv --bounding-set $capabilities --inh-caps $capabilities \
-    "$bin/podtap-agent" --collector "$server" --discovery netns --node-name demo-node
+    "$bin/podtap-agent" --collector "$server" --discovery netns --node-name demo-node \
+    --admin-listen ""
   wait_for 20 "the agent's first events" is_watching
 }
 

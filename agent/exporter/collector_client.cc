@@ -65,6 +65,7 @@ void CollectorClient::Run() {
     {
       CollectorSession session(options_, log_, clock_, fill_status_, stop_, counters_);
       const absl::Status end = session.Run([this] { OnWorking(); });
+      connected_ = false;
       if (session.progressed()) {
         backoff_.Reset();
       }
@@ -93,6 +94,7 @@ void CollectorClient::Run() {
 }
 
 void CollectorClient::OnWorking() {
+  connected_ = true;
   if (outage_) {
     PODTAP_LOG_INFO("collector {} is back", options_.collector.ToString());
   } else {

@@ -2,6 +2,7 @@
 // and resends from the first event that is not acknowledged.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -13,6 +14,7 @@
 #include "agent/exporter/event_log.h"
 #include "common/clock.h"
 #include "common/counter.h"
+#include "common/histogram.h"
 
 namespace podtap::exporter {
 
@@ -32,6 +34,10 @@ class CollectorClient {
   // and ends the thread. The log takes no events any more. Returns how many of its events are not
   // known to be stored; they are lost unless the collector has them.
   uint64_t Stop(std::chrono::milliseconds timeout);
+
+  // A stream stands that has shown that it works. From any thread.
+  bool connected() const { return connected_; }
+  HistogramValues ack_latency() const { return counters_.ack_latency.values(); }
 
   // Calls visit(CounterValue) for every counter; none counts events.
   template <typename Visitor>
@@ -62,6 +68,7 @@ class CollectorClient {
   const StatusFiller fill_status_;
   StopGate stop_;
   CollectorClientCounters counters_;
+  std::atomic<bool> connected_{false};
   std::thread thread_;
 
   // The thread's own.

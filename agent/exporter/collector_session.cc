@@ -208,11 +208,13 @@ absl::Status CollectorSession::OnAck(const v1::Ack& ack) {
     return absl::InternalError(absl::StrFormat(
         "the collector acknowledged sequence %d, which was not sent", ack.acked_sequence()));
   }
-  while (!in_flight_.empty() && in_flight_.front() <= ack.acked_sequence()) {
+  const TimePoint now = steady_clock::now();
+  while (!in_flight_.empty() && in_flight_.front().last_sequence <= ack.acked_sequence()) {
+    counters_.ack_latency.Observe(std::chrono::nanoseconds(now - in_flight_.front().sent).count());
     in_flight_.pop_front();
   }
   if (ack.acked_sequence() > before) {
-    waiting_since_ = steady_clock::now();
+    waiting_since_ = now;
     progressed_ = true;
     SetWorking();
   }
@@ -236,7 +238,7 @@ void CollectorSession::WriteItem(const LogItem& item, TimePoint now) {
   if (in_flight_.empty()) {
     waiting_since_ = now;
   }
-  in_flight_.push_back(item.last_sequence);
+  in_flight_.push_back({item.last_sequence, now});
   cursor_ = item.last_sequence;
   if (item.dropped()) {
     v1::StreamEventsRequest request;

@@ -19,6 +19,7 @@
 #include "agent/exporter/event_log.h"
 #include "common/clock.h"
 #include "common/grpc_target.h"
+#include "common/histogram.h"
 #include "common/tls_files.h"
 
 namespace podtap::exporter {
@@ -55,6 +56,8 @@ struct CollectorClientCounters {
   std::atomic<uint64_t> bytes_sent{0};
   std::atomic<uint64_t> ranges_sent{0};
   std::atomic<uint64_t> statuses_sent{0};
+  // From the write of a batch or range to its acknowledgement.
+  WorkHistogram ack_latency;
   // Highest sequence ever sent; tells a batch that is sent again. The client's thread only.
   uint64_t sent_through = 0;
 };
@@ -127,8 +130,12 @@ class CollectorSession {
 
   // Last sequence sent on this stream.
   uint64_t cursor_ = 0;
-  // Last sequence of each batch or range in flight.
-  std::deque<uint64_t> in_flight_;
+  // Batches and ranges that are not acknowledged.
+  struct InFlight {
+    uint64_t last_sequence;
+    TimePoint sent;
+  };
+  std::deque<InFlight> in_flight_;
   TimePoint waiting_since_;
   TimePoint writing_since_;
   TimePoint next_status_;

@@ -91,6 +91,23 @@ void AgentRegistry::SetAcked(const std::string& node_name, const AgentSession* s
   }
 }
 
+void AgentRegistry::CountStored(const std::string& node_name, uint64_t events) {
+  const std::lock_guard lock(mutex_);
+  if (const auto it = agents_.find(node_name); it != agents_.end()) {
+    it->second.events_stored += events;
+  }
+}
+
+std::vector<AgentRegistry::Totals> AgentRegistry::AllTotals() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Totals> totals;
+  totals.reserve(agents_.size());
+  for (const auto& [name, agent] : agents_) {
+    totals.push_back({name, agent.session_id != nullptr, agent.events_stored});
+  }
+  return totals;
+}
+
 std::vector<v1::AgentState> AgentRegistry::Snapshot() const {
   const std::lock_guard lock(mutex_);
   std::vector<v1::AgentState> states;

@@ -42,14 +42,27 @@ class AgentRegistry {
   void SetAcked(const std::string& node_name, const AgentSession* session, uint64_t epoch,
                 uint64_t sequence);
 
+  // Whatever session is the node's.
+  void CountStored(const std::string& node_name, uint64_t events);
+
   // By node name.
   std::vector<v1::AgentState> Snapshot() const;
+
+  // The same in short.
+  struct Totals {
+    std::string node_name;
+    bool connected = false;
+    // Since the collector started.
+    uint64_t events_stored = 0;
+  };
+  std::vector<Totals> AllTotals() const;
 
  private:
   struct Agent {
     v1::AgentState state;
     uint64_t epoch = 0;
     int64_t last_seen_ns = 0;
+    uint64_t events_stored = 0;
     // Owned by its stream.
     std::weak_ptr<AgentSession> session;
     const AgentSession* session_id = nullptr;

@@ -46,6 +46,8 @@ class IngestService final : public v1::IngestService::CallbackService {
   const Clock& clock() const { return *clock_; }
   AgentRegistry& registry() { return registry_; }
   IngestLedger& ledger() { return ledger_; }
+  const AgentRegistry& registry() const { return registry_; }
+  const IngestLedger& ledger() const { return ledger_; }
 
   // Called by a stream when it has ended.
   void Forget(const IngestStream* stream);

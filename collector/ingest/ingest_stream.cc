@@ -309,6 +309,7 @@ void IngestStream::CountBatch(uint64_t events, bool rejected,
     ledger.events_duplicate += events - result->skipped;
   } else {
     ledger.events_stored += result->stored;
+    service_->registry().CountStored(hello_->node_name(), result->stored);
     ledger.events_duplicate += result->duplicates;
   }
 }

@@ -28,6 +28,21 @@ class Place {
   const bool granted_;
 };
 
+// Observes how long it lives.
+class Stopwatch {
+ public:
+  Stopwatch(const Clock& clock, WorkHistogram& durations)
+      : clock_(clock), durations_(durations), start_ns_(clock.MonotonicNs()) {}
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  ~Stopwatch() { durations_.Observe(clock_.MonotonicNs() - start_ns_); }
+
+ private:
+  const Clock& clock_;
+  WorkHistogram& durations_;
+  const int64_t start_ns_;
+};
+
 grpc::Status ToGrpc(const absl::Status& status) {
   // The numbers of absl's and gRPC's codes are the same.
   return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
@@ -61,6 +76,7 @@ grpc::Status QueryService::ListEvents(grpc::ServerContext* context,
   if (!place.granted()) {
     return TooMany("lists");
   }
+  const Stopwatch stopwatch(*clock_, list_durations_);
   const auto is_over = [&] { return stopping_ || context->IsCancelled(); };
   const absl::Status status =
       ListStoredEvents(*store_, *clock_, options_.list_budget_ns, *request, is_over, response);
@@ -110,6 +126,7 @@ grpc::Status QueryService::FollowEvents(grpc::ServerContext* context,
 
 grpc::Status QueryService::GetServerStatus(grpc::ServerContext*, const v1::GetServerStatusRequest*,
                                            v1::GetServerStatusResponse* response) {
+  const Stopwatch stopwatch(*clock_, status_durations_);
   response->set_version(PODTAP_VERSION);
   SetTimestamp(start_time_ns_, response->mutable_start_time());
   const store::StoreState state = store_->State();

@@ -11,6 +11,7 @@
 #include "collector/query/filter.h"
 #include "collector/store/event_store.h"
 #include "common/clock.h"
+#include "common/histogram.h"
 #include "podtap/v1/query_service.grpc.pb.h"
 
 namespace podtap::query {
@@ -37,6 +38,10 @@ class QueryService final : public v1::QueryService::Service {
   // Makes calls that are going on end with UNAVAILABLE, and new ones too.
   void Stop();
 
+  // How long calls took that have ended; FollowEvents has no length of its own.
+  HistogramValues list_durations() const { return list_durations_.values(); }
+  HistogramValues status_durations() const { return status_durations_.values(); }
+
   grpc::Status ListEvents(grpc::ServerContext* context, const v1::ListEventsRequest* request,
                           v1::ListEventsResponse* response) override;
   grpc::Status FollowEvents(grpc::ServerContext* context, const v1::FollowEventsRequest* request,
@@ -54,6 +59,8 @@ class QueryService final : public v1::QueryService::Service {
   std::atomic<bool> stopping_ = false;
   std::atomic<int> lists_ = 0;
   std::atomic<int> follows_ = 0;
+  WorkHistogram list_durations_;
+  WorkHistogram status_durations_;
 };
 
 }  // namespace podtap::query

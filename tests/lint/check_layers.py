@@ -52,7 +52,8 @@ PURE_FORBIDDEN = [
         r"^(atomic|latch|barrier|stop_token|iostream|fstream|filesystem|unistd\.h|fcntl\.h)$",
         r"^(sys|net|netinet|linux|arpa|spdlog|grpcpp|google)/",
         r"^absl/(time|synchronization)/",
-        r"^common/(clock|event_text|grpc_target|log|openssl_ptr|stop_signal|tls_\w+|unique_fd)\.h$",
+        r"^common/(admin_server|clock|event_text|grpc_target|http_answer|log|metrics_page)\.h$",
+        r"^common/(openssl_ptr|own_metrics|stop_signal|tls_\w+|unique_fd)\.h$",
     )
 ]
 
@@ -64,6 +65,8 @@ CONFINED = [
     (re.compile(r"^sqlite3\.h$"), "collector/store", None),
     (re.compile(r"^yaml-cpp/"), "common", 1),
     (re.compile(r"^openssl/"), "common", None),
+    (re.compile(r"^httplib\.h$"), "common", 1),
+    (re.compile(r"^prometheus/"), "common", 1),
 ]
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

@@ -14,6 +14,8 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 BIN = os.environ.get("PODTAP_BIN", os.path.join(os.getcwd(), "bin"))
 SMALL_PRIVILEGES = ["setpriv", "--bounding-set", "-all,+bpf,+net_raw",
@@ -91,6 +93,20 @@ class Process:
                 raise AssertionError(f"{self.name} ended with {self.popen.returncode}: {self.err()}")
             return text in self.err()
         wait_for(look, f"{self.name} to say {text!r}", seconds)
+
+    def admin_address(self):
+        said = "probes and metrics on "
+        self.wait_for_err(said)
+        return self.err().split(said)[1].split()[0]
+
+    def admin(self, path):
+        """Status and text of a page of the admin port."""
+        try:
+            with urllib.request.urlopen(f"http://{self.admin_address()}{path}",
+                                        timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
 
     def stop(self, number=signal.SIGTERM, seconds=15):
         if self.popen.poll() is None:
@@ -192,6 +208,7 @@ class Fleet:
         self.port = port or free_port()
         process = self.start(name, [
             os.path.join(BIN, "podtap-collector"), "--listen", f"127.0.0.1:{self.port}",
+            "--admin-listen", "127.0.0.1:0",
             "--store", "sqlite:" + os.path.join(self.directory, "store"), *flags])
         wait_for(lambda: self.can_connect(self.port), "the collector to listen")
         return process
@@ -203,8 +220,8 @@ class Fleet:
 
     def start_agent(self, *flags, name="agent", privileges=SMALL_PRIVILEGES, wait_for_pods=True,
                     stdout=None):
-        process = self.start(name, [*privileges, os.path.join(BIN, "podtap-agent"), *flags],
-                             stdout=stdout)
+        process = self.start(name, [*privileges, os.path.join(BIN, "podtap-agent"),
+                                    "--admin-listen", "127.0.0.1:0", *flags], stdout=stdout)
         if wait_for_pods:
             self.wait_for_taps(process)
         return process

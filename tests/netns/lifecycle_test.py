@@ -83,7 +83,7 @@ class Privileges(unittest.TestCase):
         for kept, named in (("+net_raw", "CAP_BPF"),):
             result = subprocess.run(
                 ["setpriv", "--bounding-set", f"-all,{kept}", "--inh-caps", f"-all,{kept}",
-                 os.path.join(fleet.BIN, "podtap-agent"), "--stdout"],
+                 os.path.join(fleet.BIN, "podtap-agent"), "--stdout", "--admin-listen", ""],
                 capture_output=True, text=True, timeout=20, check=False)
             self.assertEqual(result.returncode, 1)
             self.assertIn(named, result.stderr)

@@ -27,6 +27,7 @@
 #include "collector/store/sqlite/marks.h"
 #include "collector/store/sqlite/partition_writer.h"
 #include "common/clock.h"
+#include "common/histogram.h"
 
 namespace podtap::store::sqlite {
 
@@ -53,6 +54,9 @@ class SqliteStore : public EventStore {
   void SetWriteStatusListener(std::function<void(const absl::Status&)> listener) override;
   uint64_t WaitForRows(uint64_t row, int64_t timeout_ns) override;
   void WakeWaiters() override;
+
+  // How long groups of writes took, committed or not.
+  HistogramValues write_durations() const { return write_durations_.values(); }
 
   // Ends the file when its time is over and applies retention, as the writer does by itself every
   // few seconds. Returns when it is done.
@@ -96,6 +100,7 @@ class SqliteStore : public EventStore {
   const StoreOptions options_;
   const Clock* const clock_;
   std::unique_ptr<Catalog> catalog_;
+  WorkHistogram write_durations_;
 
   // Writer's thread only.
   std::unique_ptr<PartitionWriter> writer_;

@@ -83,7 +83,9 @@ void SqliteStore::Run() {
 
 void SqliteStore::WriteGroup(std::vector<Queued> group) {
   std::vector<absl::StatusOr<WriteResult>> results;
+  const int64_t start_ns = clock_->MonotonicNs();
   const absl::Status status = ApplyGroup(group, &results);
+  write_durations_.Observe(clock_->MonotonicNs() - start_ns);
   if (status.ok()) {
     current_->Publish(writer_->extent());
     {

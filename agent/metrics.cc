@@ -1,0 +1,76 @@
+#include "agent/metrics.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "common/counter.h"
+#include "common/metrics_page.h"
+#include "common/own_metrics.h"
+
+namespace podtap {
+namespace {
+
+// Lines of the kernel's stage that are not packets.
+constexpr std::array<std::string_view, 4> kNotPackets = {"records", "runs_lost", "tls_connections",
+                                                         "connections"};
+
+// What becomes of events, by the exporter's lines.
+struct EventResult {
+  std::string_view line;
+  std::string_view result;
+};
+constexpr std::array<EventResult, 4> kEventResults = {{{"events_acked", "acked"},
+                                                       {"events_dropped", "dropped"},
+                                                       {"lines_printed", "printed"},
+                                                       {"lines_dropped", "not_printed"}}};
+
+void AddPackets(MetricsPage& page, const v1::LedgerEntry& entry) {
+  if (std::find(kNotPackets.begin(), kNotPackets.end(), entry.name()) == kNotPackets.end()) {
+    page.Counter("podtap_agent_packets_total", "Packets that the taps saw, by what became of them.",
+                 {{"result", entry.name()}}, static_cast<double>(entry.count()));
+  }
+}
+
+void AddEvents(MetricsPage& page, const v1::LedgerEntry& entry) {
+  for (const EventResult& result : kEventResults) {
+    if (result.line == entry.name()) {
+      page.Counter("podtap_events_total", "Events by what became of them.",
+                   {{"result", result.result}}, static_cast<double>(entry.count()));
+    }
+  }
+}
+
+}  // namespace
+
+std::string AgentMetrics(const AgentSnapshot& snapshot) {
+  MetricsPage page;
+  for (const v1::LedgerEntry& entry : snapshot.status.ledger()) {
+    AddLedgerLine(page, v1::LedgerStage_Name(entry.stage()),
+                  CounterValue{.name = entry.name(),
+                               .count = entry.count(),
+                               .bytes = entry.bytes(),
+                               .is_loss = entry.is_loss()});
+    if (entry.stage() == v1::LEDGER_STAGE_KERNEL) {
+      AddPackets(page, entry);
+    } else if (entry.stage() == v1::LEDGER_STAGE_EXPORTER) {
+      AddEvents(page, entry);
+    }
+  }
+  page.Gauge("podtap_agent_interfaces_attached", "Interfaces tapped.", {}, snapshot.status.taps());
+  page.Gauge("podtap_agent_open_exchanges", "Exchanges begun and not yet ended.", {},
+             static_cast<double>(snapshot.status.open_exchanges()));
+  if (snapshot.exporting) {
+    page.Gauge("podtap_agent_stream_connected", "1 while a stream to the collector works.", {},
+               snapshot.exporting->connected ? 1 : 0);
+    page.Gauge("podtap_agent_queue_bytes", "Bytes of events that wait for the collector.", {},
+               static_cast<double>(snapshot.exporting->queue_bytes));
+    page.Histogram("podtap_ack_latency_seconds",
+                   "Time from sending a batch until the collector has stored it.", {},
+                   snapshot.exporting->ack_latency);
+  }
+  AddProcess(page);
+  return page.Text();
+}
+
+}  // namespace podtap
