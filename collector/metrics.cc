@@ -49,6 +49,39 @@ void AddIngest(MetricsPage& page, const ingest::IngestService& ingest) {
   page.Gauge("podtap_collector_agents_connected", "Agents with a stream.", {}, connected);
 }
 
+void AddRequests(MetricsPage& page, ingest::RequestMetrics& requests) {
+  const ingest::RequestMetrics::State state = requests.Snapshot();
+  for (const ingest::RequestMetrics::Series& series : state.series) {
+    const ingest::RequestLabels& request = series.labels;
+    const char* const name = request.is_client ? "http_client_request_duration_seconds"
+                                               : "http_server_request_duration_seconds";
+    const char* const help = request.is_client ? "Duration of HTTP requests, seen at the client."
+                                               : "Duration of HTTP requests, seen at the server.";
+    if (!series.pod) {
+      page.Histogram(name, help, {{"otel_metric_overflow", "true"}}, series.durations);
+      continue;
+    }
+    const std::string status =
+        request.status_code == 0 ? std::string() : std::to_string(request.status_code);
+    const std::string error = request.ErrorType();
+    page.Histogram(name, help,
+                   {{"http_request_method", request.MethodName()},
+                    {"http_response_status_code", status},
+                    {"error_type", error},
+                    {"network_protocol_version", request.VersionName()},
+                    {"k8s_namespace_name", series.pod->namespace_name},
+                    {"k8s_pod_name", series.pod->pod_name},
+                    {"k8s_node_name", series.pod->node_name},
+                    {"k8s_cluster_name", series.pod->cluster_name}},
+                   series.durations);
+  }
+  page.Gauge("podtap_collector_request_series", "Series of the two HTTP metrics.", {},
+             static_cast<double>(state.series.size()));
+  page.Counter("podtap_collector_request_overflow_events_total",
+               "Events that found no room for a series of their own.", {},
+               static_cast<double>(state.overflow_events));
+}
+
 void AddStore(MetricsPage& page, const store::sqlite::SqliteStore& store) {
   const store::StoreState state = store.State();
   page.Gauge("podtap_store_writable", "1 while the store takes writes.", {},
@@ -67,11 +100,11 @@ void AddStore(MetricsPage& page, const store::sqlite::SqliteStore& store) {
 
 }  // namespace
 
-std::string CollectorMetrics(const store::sqlite::SqliteStore& store,
-                             const ingest::IngestService& ingest,
+std::string CollectorMetrics(const store::sqlite::SqliteStore& store, ingest::IngestService& ingest,
                              const query::QueryService& query) {
   MetricsPage page;
   AddIngest(page, ingest);
+  AddRequests(page, ingest.requests());
   AddStore(page, store);
   constexpr char kQueryHelp[] = "Time that calls of the query API took.";
   page.Histogram("podtap_query_duration_seconds", kQueryHelp, {{"method", "ListEvents"}},

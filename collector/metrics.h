@@ -10,7 +10,7 @@
 namespace podtap {
 
 // Reads copies; thread-safe.
-std::string CollectorMetrics(const store::sqlite::SqliteStore& store,
-                             const ingest::IngestService& ingest, const query::QueryService& query);
+std::string CollectorMetrics(const store::sqlite::SqliteStore& store, ingest::IngestService& ingest,
+                             const query::QueryService& query);
 
 }  // namespace podtap

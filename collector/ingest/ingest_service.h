@@ -15,6 +15,7 @@
 
 #include "collector/ingest/agent_registry.h"
 #include "collector/ingest/ingest_ledger.h"
+#include "collector/ingest/request_metrics.h"
 #include "collector/store/event_store.h"
 #include "common/clock.h"
 #include "podtap/v1/ingest_service.grpc.pb.h"
@@ -30,7 +31,7 @@ class IngestStream;
 class IngestService final : public v1::IngestService::CallbackService {
  public:
   IngestService(store::EventStore* store, const Clock* clock)
-      : store_(store), clock_(clock), registry_(kMaxNodes) {}
+      : store_(store), clock_(clock), registry_(kMaxNodes), requests_(clock) {}
 
   grpc::ServerBidiReactor<v1::StreamEventsRequest, v1::StreamEventsResponse>* StreamEvents(
       grpc::CallbackServerContext* context) override;
@@ -49,6 +50,8 @@ class IngestService final : public v1::IngestService::CallbackService {
   const AgentRegistry& registry() const { return registry_; }
   const IngestLedger& ledger() const { return ledger_; }
 
+  RequestMetrics& requests() { return requests_; }
+
   // Called by a stream when it has ended.
   void Forget(const IngestStream* stream);
 
@@ -57,6 +60,7 @@ class IngestService final : public v1::IngestService::CallbackService {
   const Clock* const clock_;
   AgentRegistry registry_;
   IngestLedger ledger_;
+  RequestMetrics requests_;
 
   std::mutex mutex_;
   bool stopping_ = false;

@@ -278,7 +278,9 @@ void IngestStream::HandleBatch(v1::EventBatch batch) {
   service_->ledger().events_received += events;
   const absl::Status usable = PrepareBatch(batch);
   store::Write write;
+  BatchObservations observed;
   if (usable.ok()) {
+    observed = Observe(OriginOf(epoch), batch);
     write = store::BatchWrite{OriginOf(epoch), std::move(batch)};
   } else {
     // Acknowledged like a stored one: sent again it would be as bad, and hold up what follows.
@@ -289,14 +291,15 @@ void IngestStream::HandleBatch(v1::EventBatch batch) {
                       events, std::string(usable.message()));
     }
   }
-  Submit(std::move(write), [self = shared_from_this(), epoch, events, rejected = !usable.ok()](
-                               const absl::StatusOr<store::WriteResult>& result) {
-    self->CountBatch(events, rejected, result);
-    self->OnStored(epoch, result);
-  });
+  Submit(std::move(write),
+         [self = shared_from_this(), epoch, events, rejected = !usable.ok(),
+          observed = std::move(observed)](const absl::StatusOr<store::WriteResult>& result) {
+           self->CountBatch(events, rejected, observed, result);
+           self->OnStored(epoch, result);
+         });
 }
 
-void IngestStream::CountBatch(uint64_t events, bool rejected,
+void IngestStream::CountBatch(uint64_t events, bool rejected, const BatchObservations& observed,
                               const absl::StatusOr<store::WriteResult>& result) {
   IngestLedger& ledger = service_->ledger();
   if (!result.ok()) {
@@ -310,6 +313,7 @@ void IngestStream::CountBatch(uint64_t events, bool rejected,
   } else {
     ledger.events_stored += result->stored;
     service_->registry().CountStored(hello_->node_name(), result->stored);
+    service_->requests().Record(observed, result->duplicates);
     ledger.events_duplicate += result->duplicates;
   }
 }

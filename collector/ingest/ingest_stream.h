@@ -49,7 +49,8 @@ class IngestStream final
   void ProtocolError(const std::string& message);
   void Submit(store::Write write, store::WriteDone done);
   void OnStored(uint64_t epoch, const absl::StatusOr<store::WriteResult>& result);
-  void CountBatch(uint64_t events, bool rejected, const absl::StatusOr<store::WriteResult>& result);
+  void CountBatch(uint64_t events, bool rejected, const BatchObservations& observed,
+                  const absl::StatusOr<store::WriteResult>& result);
   store::Origin OriginOf(uint64_t epoch) const;
 
   // With the mutex held.

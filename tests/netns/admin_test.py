@@ -35,7 +35,33 @@ class Admin(unittest.TestCase):
     def check_document(self, families, section):
         wanted = documented("Both programs") | documented(section)
         self.assertEqual({name: (family.type, family.label_names())
-                          for name, family in families.items()}, wanted)
+                          for name, family in families.items() if not name.startswith("http_")},
+                         wanted)
+
+    def check_requests(self, families, watched, made):
+        """Each stored event is in one series, under its own pod."""
+        server = families["http_server_request_duration_seconds"]
+        client = families["http_client_request_duration_seconds"]
+        stored = families["podtap_events_total"].value(result="stored")
+        self.assertEqual(server.total("_count") + client.total("_count"), stored)
+        self.assertEqual(families["podtap_collector_request_overflow_events_total"].value(), 0)
+        labels = documented("Requests, errors and durations")[server.name][1]
+        common = {"k8s_node_name": "node-a", "k8s_cluster_name": "cluster-a",
+                  "k8s_namespace_name": "netns", "http_request_method": "GET"}
+        for family, pod, missing in ((server, "web", {}), (client, "client",
+                                                          {"error_type": "404"})):
+            self.assertEqual(family.type, "histogram")
+            mine = common | {"k8s_pod_name": watched.netns(pod)}
+            self.assertEqual(family.total("_count", **mine), made)
+            self.assertEqual(family.total("_count", **mine, http_response_status_code="200"),
+                             made - 1)
+            # A request that is not found is an error of the client alone.
+            self.assertEqual(family.value("_count", **mine, **missing,
+                                          http_response_status_code="404",
+                                          network_protocol_version="1.1"), 1)
+            self.assertEqual(family.total("_bucket", **mine, le="+Inf"), made)
+            self.assertGreater(family.total("_sum", **mine), 0)
+            self.assertLessEqual(family.label_names(), labels)
 
     def check_agent(self, families, stored):
         """The sums of docs/ledger.md, from the metrics alone."""
@@ -69,12 +95,15 @@ class Admin(unittest.TestCase):
             for pod in ("client", "web"):
                 watched.add_pod(pod)
             watched.start_nginx("web")
-            collector, agent = watched.start_watching("--node-name", "node-a")
+            collector, agent = watched.start_watching("--node-name", "node-a",
+                                                      "--cluster-name", "cluster-a")
             made = 300
             url = f"http://user:{SECRET}@{watched.ip4('web')}/index.html?key={SECRET}"
             watched.in_pod("client", "curl", "-sS", "-o", "/dev/null", "-H", f"X-Key: {SECRET}",
                            "-H", f"Cookie: {SECRET}", "-A", SECRET, url)
-            watched.in_pod("client", "ab", "-q", "-k", "-n", str(made - 1), "-c", "4",
+            watched.in_pod("client", "curl", "-sS", "-o", "/dev/null",
+                           f"http://{watched.ip4('web')}/none")
+            watched.in_pod("client", "ab", "-q", "-k", "-n", str(made - 2), "-c", "4",
                            f"http://{watched.ip4('web')}/index.html")
             fleet.wait_for(lambda: len(watched.events_of("web")) == 2 * made, "all events")
 
@@ -89,6 +118,7 @@ class Admin(unittest.TestCase):
             self.assertGreater(ours["podtap_store_write_seconds"].value("_count"), 0)
             self.assertGreater(
                 ours["podtap_query_duration_seconds"].value("_count", method="ListEvents"), 0)
+            self.check_requests(ours, watched, made)
             said = {entry["name"]: int(entry.get("count", 0))
                     for entry in watched.status()["ledger"]}
             self.assertEqual({labels["name"]: number for labels, number

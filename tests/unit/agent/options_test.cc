@@ -41,6 +41,7 @@ std::string Error(const Arguments& arguments) {
 TEST(AgentOptions, HaveDefaults) {
   const AgentOptions options = Options({"--stdout"});
   EXPECT_FALSE(options.collector);
+  EXPECT_EQ(options.admin_listen->ToString(), "127.0.0.1:4272");
   EXPECT_TRUE(options.to_stdout);
   EXPECT_NE(options.node_name, "") << "the host's";
   EXPECT_EQ(options.cluster_name, "");
@@ -63,6 +64,10 @@ TEST(AgentOptions, TakeWhatTheFlagsSay) {
   EXPECT_EQ(options.reporters, enrichment::ReporterFilter::kServer);
   EXPECT_EQ(options.log_level, "debug");
   EXPECT_EQ(Options({"--stdout", "--ring-bytes=65536"}).ring_bytes, 65536);
+  EXPECT_FALSE(Options({"--stdout", "--admin-listen", ""}).admin_listen);
+  EXPECT_EQ(
+      Options({"--stdout", "--admin-listen=0.0.0.0:1", "--insecure"}).admin_listen->ToString(),
+      "0.0.0.0:1");
 }
 
 TEST(AgentOptions, ComeFromEnvironmentAndFile) {
@@ -114,7 +119,9 @@ INSTANTIATE_TEST_SUITE_P(
         Arguments{"--collector", "host:65536"}, Arguments{"--collector", ":1"},
         Arguments{"--collector", "192.0.2.1:4270"},
         Arguments{"--collector", "localhost:1", "--collector", "localhost:2"},
-        Arguments{"--stdout", "-o", "xml"}, Arguments{"--collector", "localhost:1", "-o", "json"},
+        Arguments{"--stdout", "--admin-listen", "0.0.0.0:4272"},
+        Arguments{"--stdout", "--admin-listen", "4272"}, Arguments{"--stdout", "-o", "xml"},
+        Arguments{"--collector", "localhost:1", "-o", "json"},
         Arguments{"--stdout", "--discovery", "guess"}, Arguments{"--stdout", "--node-name", "a/b"},
         Arguments{"--stdout", "--node-name", "\x1b]0;x\a"},
         Arguments{"--stdout", "--capture-bytes", "255"},

@@ -22,6 +22,7 @@ TEST(CollectorOptions, HasDefaults) {
   const auto* command = std::get_if<CollectorCommand>(&parsed);
   ASSERT_NE(command, nullptr);
   EXPECT_EQ(command->options.listen.ToString(), "127.0.0.1:4270");
+  EXPECT_EQ(command->options.admin_listen->ToString(), "127.0.0.1:4271");
   EXPECT_EQ(command->options.store.directory, "/var/lib/podtap");
   EXPECT_EQ(command->options.store.retention_ns, int64_t{24} * 3600 * 1'000'000'000);
   EXPECT_EQ(command->options.store.retention_bytes, uint64_t{8} << 30);
@@ -56,7 +57,8 @@ INSTANTIATE_TEST_SUITE_P(
                     "--retention=1w", "--retention=99999999999d", "--retention-bytes=1GB",
                     "--retention-bytes=1", "--retention-bytes=", "--retention-bytes=99999999999TiB",
                     "--store=data", "--store=sqlite:", "--store=clickhouse:x", "--listen=4270",
-                    "--listen=0.0.0.0:4270", "--listen=127.0.0.1:65536", "--log-level=loud"));
+                    "--listen=0.0.0.0:4270", "--admin-listen=0.0.0.0:4271", "--admin-listen=x",
+                    "--listen=127.0.0.1:65536", "--log-level=loud"));
 
 TEST(CollectorOptions, ComeFromEnvironmentAndFile) {
   const TempDir directory;
@@ -98,8 +100,14 @@ TEST(CollectorOptions, InjectedVariablesChangeNothing) {
 }
 
 TEST(CollectorOptions, PlainTextBeyondLoopbackNeedsInsecure) {
-  const auto parsed = Parse({"--listen=0.0.0.0:4270", "--insecure"});
+  const auto parsed = Parse({"--listen=0.0.0.0:4270", "--admin-listen=0.0.0.0:4271", "--insecure"});
   EXPECT_TRUE(std::holds_alternative<CollectorCommand>(parsed));
+}
+
+TEST(CollectorOptions, AnEmptyTextTurnsTheAdminPortOff) {
+  const auto parsed = Parse({"--admin-listen", ""});
+  ASSERT_TRUE(std::holds_alternative<CollectorCommand>(parsed));
+  EXPECT_FALSE(std::get<CollectorCommand>(parsed).options.admin_listen);
 }
 
 }  // namespace
