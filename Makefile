@@ -1,6 +1,7 @@
 # Entry points of the project; `make` alone lists them. Each installs the Debian packages it needs.
 BUILD_DIR ?= build
 SANITIZE_BUILD_DIR ?= build-sanitize
+THREAD_BUILD_DIR ?= build-thread
 FUZZ_BUILD_DIR ?= build-fuzz
 JOBS ?= $(shell nproc)
 # Of each fuzzer; FUZZ_TARGET names one of them.
@@ -27,7 +28,7 @@ demo-stop: ## end a demo that KEEP=1 left running
 
 test: ## build and run every test (root); the last line is the sum
 	@scripts/install-packages.sh build test
-	@scripts/test.sh $(BUILD_DIR) $(SANITIZE_BUILD_DIR) $(JOBS)
+	@scripts/test.sh $(BUILD_DIR) $(SANITIZE_BUILD_DIR) $(THREAD_BUILD_DIR) $(JOBS)
 
 bench: ## measure the budgets (root); BENCH_ROWS=a,b and BENCH_RUNS=n choose what
 	@scripts/install-packages.sh build bench

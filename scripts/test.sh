@@ -1,14 +1,15 @@
 #!/bin/bash
-# Builds and runs every test: test.sh BUILD_DIR SANITIZE_BUILD_DIR JOBS
+# Builds and runs every test: test.sh BUILD_DIR SANITIZE_BUILD_DIR THREAD_BUILD_DIR JOBS
 #
-# Two trees: the product's, with all suites, and the stages without gRPC under AddressSanitizer and
-# UndefinedBehaviorSanitizer. The last line is the sum of both. With CI=true a skipped test is a
-# failure: what CI can't run is not tested.
+# Three trees: the product's, with all suites; the stages without gRPC under AddressSanitizer and
+# UndefinedBehaviorSanitizer; and what they share between threads under ThreadSanitizer. The last
+# line is the sum of all. With CI=true a skipped test is a failure: what CI can't run is not tested.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build_dir=$1
 sanitize_dir=$2
-jobs=$3
+thread_dir=$3
+jobs=$4
 
 build() {
   scripts/build.sh "$@" && return
@@ -28,10 +29,14 @@ run_suites() {
 echo "== product tree: build"
 build "$build_dir" "$jobs"
 echo "== sanitizer tree: build"
-build "$sanitize_dir" "$jobs" -DPODTAP_STAGES_ONLY=ON -DPODTAP_SANITIZE=ON
+build "$sanitize_dir" "$jobs" -DPODTAP_STAGES_ONLY=ON -DPODTAP_SANITIZE=address
+echo "== thread sanitizer tree: build"
+build "$thread_dir" "$jobs" -DPODTAP_STAGES_ONLY=ON -DPODTAP_SANITIZE=thread threads_test
 
 echo "== unit tests under sanitizers"
 UBSAN_OPTIONS=print_stacktrace=1 run_suites "$sanitize_dir" -L unit -j "$jobs"
+echo "== threads under ThreadSanitizer"
+run_suites "$thread_dir" -R '^Threads\.'
 echo "== unit tests"
 run_suites "$build_dir" -L unit -j "$jobs"
 mv "$build_dir/junit.xml" "$build_dir/junit-unit.xml"
@@ -40,4 +45,4 @@ echo "== bpf, end-to-end and kernel tests"
 run_suites "$build_dir" -LE unit
 
 exec python3 tests/lint/sum_junit.py \
-  "$sanitize_dir/junit.xml" "$build_dir/junit-unit.xml" "$build_dir/junit.xml"
+  "$sanitize_dir/junit.xml" "$thread_dir/junit.xml" "$build_dir/junit-unit.xml" "$build_dir/junit.xml"
