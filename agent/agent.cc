@@ -31,6 +31,20 @@ uint64_t RandomEpoch() {
   return epoch;
 }
 
+v1::TlsUse ToProto(const enrichment::TlsUse& use) {
+  v1::TlsUse proto;
+  proto.set_namespace_(use.pod->namespace_name);
+  proto.set_pod_name(use.pod->pod_name);
+  proto.set_reporter(static_cast<v1::Reporter>(use.reporter));
+  proto.set_server_name(use.handshake.server_name);
+  proto.set_protocol_version(std::string(tls::VersionName(use.handshake.version)));
+  proto.mutable_offered_protocols()->Assign(use.handshake.offered_protocols.begin(),
+                                            use.handshake.offered_protocols.end());
+  proto.set_next_protocol(use.handshake.protocol);
+  proto.set_connections(use.connections);
+  return proto;
+}
+
 }  // namespace
 
 Agent::Agent(AgentOptions options)
@@ -89,7 +103,7 @@ absl::Status Agent::StartCapture() {
   }
   PODTAP_ASSIGN_OR_RETURN(
       shard_, Shard::Start({.enricher = {.reporters = options_.reporters}}, *program_, directory_,
-                           clock_, std::move(sinks), log_ ? &*log_ : nullptr));
+                           clock_, tls_, std::move(sinks), log_ ? &*log_ : nullptr));
   taps_.emplace(*program_, [this](capture::TapId tap) { shard_->TapClosed(tap); });
   manager_.emplace(*taps_, directory_, *program_, clock_);
   PODTAP_ASSIGN_OR_RETURN(watcher_, discovery::Watcher::Start(options_.netns_directory,
@@ -132,6 +146,7 @@ void Agent::FillStatus(v1::AgentStatus& status) const {
   for (v1::LedgerEntry& entry : shard_->Ledger()) {
     *status.add_ledger() = std::move(entry);
   }
+  tls_.Visit(add(v1::LEDGER_STAGE_ENRICHMENT));
   if (log_) {
     log_->counters().Visit(add(v1::LEDGER_STAGE_EXPORTER));
   }
@@ -140,6 +155,9 @@ void Agent::FillStatus(v1::AgentStatus& status) const {
   }
   if (stdout_sink_) {
     stdout_sink_->counters().Visit(add(v1::LEDGER_STAGE_EXPORTER));
+  }
+  for (const enrichment::TlsUse& use : tls_.List()) {
+    *status.add_tls_uses() = ToProto(use);
   }
   status.set_taps(static_cast<uint32_t>(taps_->open_count()));
   status.set_open_exchanges(shard_->open_exchanges());

@@ -2,8 +2,8 @@
 // handed on before the process ends.
 //
 // Threads: main (waits for a signal), discovery, tap closing, the shard, the collector client, the
-// printer of --stdout, those of the admin port. They meet at TapDirectory, EventLog and the
-// ledger's copies.
+// printer of --stdout, those of the admin port. They meet at TapDirectory, TlsInventory, EventLog
+// and the ledger's copies.
 #pragma once
 
 #include <atomic>
@@ -16,6 +16,7 @@
 #include "agent/capture/tap_set.h"
 #include "agent/discovery/watcher.h"
 #include "agent/enrichment/tap_directory.h"
+#include "agent/enrichment/tls_inventory.h"
 #include "agent/exporter/collector_client.h"
 #include "agent/exporter/event_log.h"
 #include "agent/exporter/stdout_sink.h"
@@ -55,6 +56,7 @@ class Agent {
   const exporter::EventOrigin origin_;
 
   enrichment::TapDirectory directory_;
+  mutable enrichment::TlsInventory tls_{directory_};
   std::optional<capture::CaptureProgram> program_;
   std::optional<exporter::EventLog> log_;
   std::optional<exporter::StdoutSink> stdout_sink_;

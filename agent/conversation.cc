@@ -59,8 +59,8 @@ Conversation::Status Conversation::OnSegment(const capture::Segment& segment) {
   if (over()) {
     return status_;
   }
-  if (midstream_ && !requests_.seen_http() && !responses_.seen_http() && !requests_.in_message() &&
-      !responses_.in_message()) {
+  if (midstream_ && handshake_ == nullptr && !requests_.seen_http() && !responses_.seen_http() &&
+      !requests_.in_message() && !responses_.in_message()) {
     status_ = Status::kRefused;
     return status_;
   }
@@ -120,6 +120,13 @@ void Conversation::Step(Direction direction) {
 }
 
 void Conversation::OnPiece(Direction direction, Piece* piece) {
+  if (handshake_ == nullptr && BeginsHandshake(direction, *piece)) {
+    handshake_ = std::make_unique<tls::HandshakeReader>(shard_->handshake_counters);
+  }
+  if (handshake_ != nullptr) {
+    ReadHandshake(direction, *piece);
+    return;
+  }
   switch (piece->kind) {
     case PieceKind::kBytes:
     case PieceKind::kNotCopied:
@@ -327,6 +334,7 @@ void Conversation::End(EndReason reason, int64_t now_ns) {
   if (over()) {
     return;
   }
+  FinishHandshake();
   FinishRequests();
   const bool begun = FinishResponses(false);
   pairer_.End(reason, now_ns, begun);

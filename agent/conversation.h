@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "agent/capture/feedback.h"
 #include "agent/capture/segment.h"
@@ -13,16 +14,18 @@
 #include "agent/pairing/pairer.h"
 #include "agent/pipeline.h"
 #include "agent/reassembly/byte_stream.h"
+#include "agent/tls/handshake_reader.h"
 
 namespace podtap {
 
 // What all connections of a shard share. Borrowed by each.
 struct ShardContext {
   ShardContext(const PipelineLimits& pipeline_limits, pairing::ExchangeSink& exchange_sink,
-               capture::FeedbackSink& feedback_sink)
+               tls::HandshakeSink& handshake_sink, capture::FeedbackSink& feedback_sink)
       : limits(pipeline_limits),
         head_limits{pipeline_limits.max_head_bytes, pipeline_limits.max_headers},
         exchanges(exchange_sink),
+        handshakes(handshake_sink),
         feedback(feedback_sink) {
     budget.limit_bytes = pipeline_limits.max_reordered_bytes;
   }
@@ -30,11 +33,13 @@ struct ShardContext {
   const PipelineLimits limits;
   const http::HeadLimits head_limits;
   pairing::ExchangeSink& exchanges;
+  tls::HandshakeSink& handshakes;
   capture::FeedbackSink& feedback;
   reassembly::ReorderBudget budget;
   reassembly::StreamCounters stream_counters;
   http::ReaderCounters reader_counters;
   pairing::PairingCounters pairing_counters;
+  tls::HandshakeCounters handshake_counters;
   // RST segments that can't be their sender's.
   uint64_t ignored_resets = 0;
 };
@@ -46,7 +51,7 @@ class Conversation {
     kOpen,
     // Ended by both FINs or a RST; every exchange has been sent.
     kOver,
-    // Not HTTP, or not any more; every exchange has been sent.
+    // Not HTTP, or not any more; every exchange, or what TLS told, has been sent.
     kOpaque,
     // Picked up in the middle, at something that is no HTTP.
     kRefused,
@@ -79,7 +84,7 @@ class Conversation {
   void OnPiece(Direction direction, reassembly::Piece* piece);
   void ReadRequests(reassembly::Piece* piece);
   void ReadResponses(reassembly::Piece* piece);
-  // Counts the rest of a stretch that is not read, because the connection is over.
+  // Counts the rest of a stretch that is not read as HTTP.
   void CountUnread(const reassembly::Piece& piece);
   void OnRequestHead();
   void OnResponseHead();
@@ -91,6 +96,10 @@ class Conversation {
   // True when bytes of a response were seen that is not finished.
   bool FinishResponses(bool in_order);
   void BecomeOpaque(int64_t now_ns);
+  // Whether these are the first bytes of a connection that speaks TLS.
+  bool BeginsHandshake(Direction direction, const reassembly::Piece& piece) const;
+  void ReadHandshake(Direction direction, const reassembly::Piece& piece);
+  void FinishHandshake();
   void OnNotHttpRequest(int64_t now_ns);
   void OnNotHttpResponse(int64_t now_ns);
   void SendFeedback(Direction direction);
@@ -119,6 +128,8 @@ class Conversation {
   http::MessageReader requests_;
   http::MessageReader responses_;
   pairing::Pairer pairer_;
+  // While the hellos of a connection that speaks TLS are read; then the readers above have nothing.
+  std::unique_ptr<tls::HandshakeReader> handshake_;
 };
 
 }  // namespace podtap

@@ -1,5 +1,6 @@
 #include "agent/pipeline.h"
 
+#include <cstdint>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "agent/conversation.h"
 #include "agent/http/start_line.h"
+#include "agent/tls/hello.h"
 
 namespace podtap {
 namespace {
@@ -21,14 +23,20 @@ using reassembly::Tally;
 // A connection that is over is remembered for this long, so that what is sent again behind its end
 // does not look like a new one.
 constexpr int64_t kLingerNs = 1'000'000'000;
+// The same for one that is of no more interest. Its segments stop when the kernel side has heard of
+// that; what is still in the ring follows within this time.
+constexpr int64_t kQuietLingerNs = 10'000'000'000;
+
+class EntryList;
 
 struct Entry {
   ConnectionKey key;
   // Null once the connection is over or opaque.
   std::unique_ptr<Conversation> conversation;
   int64_t last_ns = 0;
-  bool closed = false;
   bool has_gap = false;
+  // What it is in.
+  EntryList* list = nullptr;
   // FINs seen while opaque, by Direction.
   bool fin[2] = {false, false};
   Entry* previous = nullptr;
@@ -42,6 +50,7 @@ class EntryList {
   size_t size() const { return size_; }
 
   void PushBack(Entry* entry) {
+    entry->list = this;
     entry->previous = back_;
     entry->next = nullptr;
     (back_ != nullptr ? back_->next : front_) = entry;
@@ -126,6 +135,21 @@ void VisitReaders(const http::ReaderCounters& counters, const StageVisitor& visi
   visitor.Count("incomplete_heads", counters.incomplete_heads, true);
   visitor.Count("truncated_heads", counters.truncated_heads);
   visitor.Count("inferred_ends", counters.inferred_ends);
+  visitor.Count("http2_connections", counters.http2_connections);
+}
+
+void VisitHandshakes(const tls::HandshakeCounters& counters, const StageVisitor& visitor) {
+  using tls::Version;
+  const auto of = [&counters](Version version) {
+    return counters.versions[static_cast<size_t>(version)];
+  };
+  visitor.Count("tls_handshakes", counters.begun);
+  visitor.Count("tls_1_1_or_older", of(Version::kTls10) + of(Version::kTls11));
+  visitor.Count("tls_1_2", of(Version::kTls12));
+  visitor.Count("tls_1_3", of(Version::kTls13));
+  visitor.Count("tls_version_unknown", of(Version::kUnknown));
+  visitor.Count("tls_hellos_malformed", counters.malformed_hellos);
+  visitor.Count("tls_hellos_incomplete", counters.incomplete_hellos);
 }
 
 void VisitPairing(const pairing::PairingCounters& counters, const StageVisitor& visitor) {
@@ -147,21 +171,26 @@ void VisitPairing(const pairing::PairingCounters& counters, const StageVisitor& 
 
 struct Pipeline::Impl {
   Impl(const PipelineLimits& limits, pairing::ExchangeSink& exchanges,
-       capture::FeedbackSink& feedback)
-      : shard(limits, exchanges, feedback) {}
+       tls::HandshakeSink& handshakes, capture::FeedbackSink& feedback)
+      : shard(limits, exchanges, handshakes, feedback) {}
 
   Entry* Find(const Segment& segment);
   Entry* Admit(const Segment& segment);
   void OnQuietSegment(Entry* entry, const Segment& segment);
   void Apply(Entry* entry, Conversation::Status status);
   void Close(Entry* entry);
+  static void Move(Entry* entry, EntryList* list);
   void Forget(Entry* entry);
+  // Forgets those whose last segment is as old as that or older.
+  void ForgetOlder(EntryList* list, int64_t last_ns);
   void EndAndForget(Entry* entry, EndReason reason, int64_t now_ns);
   void NoteGap(Entry* entry);
 
   ShardContext shard;
   absl::flat_hash_map<ConnectionKey, std::unique_ptr<Entry>> table;
+  // Followed; opaque; over.
   EntryList live;
+  EntryList quiet;
   EntryList closed;
   absl::flat_hash_set<Entry*> gaps;
   Entry* recent = nullptr;
@@ -199,7 +228,8 @@ Entry* Pipeline::Impl::Admit(const Segment& segment) {
     connection.midstream = true;
     const bool response = http::LooksLikeStart(http::MessageKind::kResponse, Head(segment));
     if (segment.head.empty() ||
-        (!response && !http::LooksLikeStart(http::MessageKind::kRequest, Head(segment)))) {
+        (!response && !http::LooksLikeStart(http::MessageKind::kRequest, Head(segment)) &&
+         !tls::LooksLikeClientHello(segment.head))) {
       unclaimed.Add(segment.wire_len);
       return nullptr;
     }
@@ -210,11 +240,12 @@ Entry* Pipeline::Impl::Admit(const Segment& segment) {
     return nullptr;
   }
   if (table.size() >= shard.limits.max_connections) {
-    if (closed.front() == nullptr) {
+    Entry* spare = closed.front() != nullptr ? closed.front() : quiet.front();
+    if (spare == nullptr) {
       table_full.Add(segment.wire_len);
       return nullptr;
     }
-    Forget(closed.front());
+    Forget(spare);
   }
   connection.pod_is_client = client == Direction::kFromPod;
   connection.id = next_id++;
@@ -230,7 +261,7 @@ Entry* Pipeline::Impl::Admit(const Segment& segment) {
 }
 
 void Pipeline::Impl::OnQuietSegment(Entry* entry, const Segment& segment) {
-  if (entry->closed) {
+  if (entry->list == &closed) {
     after_close.Add(segment.wire_len);
     return;
   }
@@ -253,6 +284,7 @@ void Pipeline::Impl::Apply(Entry* entry, Conversation::Status status) {
       ++connections_opaque;
       entry->conversation.reset();
       NoteGap(entry);
+      Move(entry, &quiet);
       return;
     case Conversation::Status::kRefused:
       ++connections_refused;
@@ -277,20 +309,29 @@ void Pipeline::Impl::NoteGap(Entry* entry) {
 void Pipeline::Impl::Close(Entry* entry) {
   entry->conversation.reset();
   NoteGap(entry);
-  entry->closed = true;
-  live.Remove(entry);
-  closed.PushBack(entry);
+  Move(entry, &closed);
+}
+
+void Pipeline::Impl::Move(Entry* entry, EntryList* list) {
+  entry->list->Remove(entry);
+  list->PushBack(entry);
 }
 
 void Pipeline::Impl::Forget(Entry* entry) {
   entry->conversation.reset();
   NoteGap(entry);
-  (entry->closed ? closed : live).Remove(entry);
+  entry->list->Remove(entry);
   if (recent == entry) {
     recent = nullptr;
   }
   shard.feedback.OnForgotten(entry->key);
   table.erase(TupleOf(entry->key));
+}
+
+void Pipeline::Impl::ForgetOlder(EntryList* list, int64_t last_ns) {
+  while (list->front() != nullptr && list->front()->last_ns <= last_ns) {
+    Forget(list->front());
+  }
 }
 
 void Pipeline::Impl::EndAndForget(Entry* entry, EndReason reason, int64_t now_ns) {
@@ -301,8 +342,8 @@ void Pipeline::Impl::EndAndForget(Entry* entry, EndReason reason, int64_t now_ns
 }
 
 Pipeline::Pipeline(const PipelineLimits& limits, pairing::ExchangeSink& exchanges,
-                   capture::FeedbackSink& feedback)
-    : impl_(std::make_unique<Impl>(limits, exchanges, feedback)) {}
+                   tls::HandshakeSink& handshakes, capture::FeedbackSink& feedback)
+    : impl_(std::make_unique<Impl>(limits, exchanges, handshakes, feedback)) {}
 
 Pipeline::~Pipeline() = default;
 
@@ -323,9 +364,9 @@ void Pipeline::OnSegment(const Segment& segment) {
       return;
     }
   }
-  if (!entry->closed) {
+  if (entry->list != &impl_->closed) {
     entry->last_ns = segment.time_ns;
-    impl_->live.MoveToBack(entry);
+    entry->list->MoveToBack(entry);
   }
   if (entry->conversation == nullptr) {
     impl_->OnQuietSegment(entry, segment);
@@ -344,9 +385,8 @@ void Pipeline::OnTick(int64_t now_ns) {
     ++impl_->connections_timed_out;
     impl_->EndAndForget(impl_->live.front(), EndReason::kTimeout, now_ns);
   }
-  while (impl_->closed.front() != nullptr && impl_->closed.front()->last_ns <= now_ns - kLingerNs) {
-    impl_->Forget(impl_->closed.front());
-  }
+  impl_->ForgetOlder(&impl_->closed, now_ns - kLingerNs);
+  impl_->ForgetOlder(&impl_->quiet, now_ns - kQuietLingerNs);
 }
 
 void Pipeline::CloseTap(const capture::TapId& tap, int64_t now_ns) {
@@ -365,9 +405,8 @@ void Pipeline::Finish(int64_t now_ns) {
   while (impl_->live.front() != nullptr) {
     impl_->EndAndForget(impl_->live.front(), EndReason::kClosed, now_ns);
   }
-  while (impl_->closed.front() != nullptr) {
-    impl_->Forget(impl_->closed.front());
-  }
+  impl_->ForgetOlder(&impl_->closed, INT64_MAX);
+  impl_->ForgetOlder(&impl_->quiet, INT64_MAX);
 }
 
 uint64_t Pipeline::open_exchanges() const { return impl_->shard.pairing_counters.open(); }
@@ -389,7 +428,9 @@ void Pipeline::VisitCounters(const std::function<void(Stage, const CounterValue&
   reassembly_visitor.Count("connections_opaque", impl_->connections_opaque);
   reassembly_visitor.Count("midstream_refused", impl_->connections_refused);
   reassembly_visitor.Count("connections_timed_out", impl_->connections_timed_out);
-  VisitReaders(impl_->shard.reader_counters, StageVisitor(Stage::kHttp, visit));
+  const StageVisitor http_visitor(Stage::kHttp, visit);
+  VisitReaders(impl_->shard.reader_counters, http_visitor);
+  VisitHandshakes(impl_->shard.handshake_counters, http_visitor);
   VisitPairing(impl_->shard.pairing_counters, StageVisitor(Stage::kPairing, visit));
 }
 

@@ -2,7 +2,8 @@
 // clock: times come with the segments and with OnTick().
 //
 // Flow: Segment -> reassembly (bytes in order, per direction) -> http (messages) -> pairing
-// (exchanges) -> ExchangeSink. What is learned on the way goes back to the kernel side through
+// (exchanges) -> ExchangeSink. Of connections that speak TLS: reassembly -> tls (the two hellos) ->
+// HandshakeSink. What is learned on the way goes back to the kernel side through
 // FeedbackSink, to save copying.
 #pragma once
 
@@ -13,6 +14,7 @@
 #include "agent/capture/feedback.h"
 #include "agent/capture/segment.h"
 #include "agent/pairing/exchange.h"
+#include "agent/tls/handshake.h"
 #include "common/counter.h"
 
 namespace podtap {
@@ -37,7 +39,7 @@ class Pipeline {
  public:
   // Sinks are borrowed and outlive the pipeline. Connection ids start at 1.
   Pipeline(const PipelineLimits& limits, pairing::ExchangeSink& exchanges,
-           capture::FeedbackSink& feedback);
+           tls::HandshakeSink& handshakes, capture::FeedbackSink& feedback);
   ~Pipeline();
 
   void OnSegment(const capture::Segment& segment);
@@ -50,6 +52,7 @@ class Pipeline {
 
   // Exchanges begun and not yet ended.
   uint64_t open_exchanges() const;
+  // Connections that are followed.
   uint64_t connections() const;
 
   // Stages of the ledger, in the order data flows.

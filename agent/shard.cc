@@ -29,24 +29,23 @@ v1::LedgerStage ToProto(Pipeline::Stage stage) {
 
 Shard::Shard(const ShardOptions& options, const capture::CaptureProgram& program,
              enrichment::TapDirectory& directory, const Clock& clock,
-             std::vector<enrichment::EventSink*> sinks, exporter::EventLog* log)
+             tls::HandshakeSink& handshakes, std::vector<enrichment::EventSink*> sinks,
+             exporter::EventLog* log)
     : clock_(clock),
       log_(log),
       connections_(program),
       taps_(directory),
       book_(taps_),
       enricher_(options.enricher, clock, taps_, book_, std::move(sinks)),
-      pipeline_(options.limits, enricher_, connections_),
+      pipeline_(options.limits, enricher_, handshakes, connections_),
       ledger_time_ns_(clock.MonotonicNs()) {}
 
-absl::StatusOr<std::unique_ptr<Shard>> Shard::Start(const ShardOptions& options,
-                                                    const capture::CaptureProgram& program,
-                                                    enrichment::TapDirectory& directory,
-                                                    const Clock& clock,
-                                                    std::vector<enrichment::EventSink*> sinks,
-                                                    exporter::EventLog* log) {
+absl::StatusOr<std::unique_ptr<Shard>> Shard::Start(
+    const ShardOptions& options, const capture::CaptureProgram& program,
+    enrichment::TapDirectory& directory, const Clock& clock, tls::HandshakeSink& handshakes,
+    std::vector<enrichment::EventSink*> sinks, exporter::EventLog* log) {
   std::unique_ptr<Shard> shard(
-      new Shard(options, program, directory, clock, std::move(sinks), log));
+      new Shard(options, program, directory, clock, handshakes, std::move(sinks), log));
   PODTAP_ASSIGN_OR_RETURN(
       shard->reader_,
       capture::RingReader::Create(program, [raw = shard.get()](const capture::Segment& segment) {

@@ -1,7 +1,8 @@
 // One thread that takes records from the ring and makes events of them.
 //
-// Flow, all on the thread: RingReader -> Pipeline -> Enricher -> sinks. Others reach it only
-// through TapClosed(), Stop() and the ledger, which is a copy made at each tick.
+// Flow, all on the thread: RingReader -> Pipeline -> Enricher -> sinks; what TLS tells goes from
+// the pipeline to a sink of its own. Others reach it only through TapClosed(), Stop() and the
+// ledger, which is a copy made at each tick.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,7 @@
 #include "agent/enrichment/tap_directory.h"
 #include "agent/exporter/event_log.h"
 #include "agent/pipeline.h"
+#include "agent/tls/handshake.h"
 #include "common/clock.h"
 #include "podtap/v1/ingest_service.pb.h"
 
@@ -33,12 +35,10 @@ struct ShardOptions {
 class Shard {
  public:
   // All are borrowed and outlive the shard; `log` may be null.
-  static absl::StatusOr<std::unique_ptr<Shard>> Start(const ShardOptions& options,
-                                                      const capture::CaptureProgram& program,
-                                                      enrichment::TapDirectory& directory,
-                                                      const Clock& clock,
-                                                      std::vector<enrichment::EventSink*> sinks,
-                                                      exporter::EventLog* log);
+  static absl::StatusOr<std::unique_ptr<Shard>> Start(
+      const ShardOptions& options, const capture::CaptureProgram& program,
+      enrichment::TapDirectory& directory, const Clock& clock, tls::HandshakeSink& handshakes,
+      std::vector<enrichment::EventSink*> sinks, exporter::EventLog* log);
   // Stops when Stop() was not called.
   ~Shard();
 
@@ -56,7 +56,7 @@ class Shard {
 
  private:
   Shard(const ShardOptions& options, const capture::CaptureProgram& program,
-        enrichment::TapDirectory& directory, const Clock& clock,
+        enrichment::TapDirectory& directory, const Clock& clock, tls::HandshakeSink& handshakes,
         std::vector<enrichment::EventSink*> sinks, exporter::EventLog* log);
   void Run();
   void OnSegment(const capture::Segment& segment);

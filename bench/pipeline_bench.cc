@@ -31,6 +31,11 @@ class FixedClock : public Clock {
   int64_t now_ns = 1'000'000'000;
 };
 
+class NoHandshakes : public tls::HandshakeSink {
+ public:
+  void OnHandshake(const capture::TapId&, bool, tls::Handshake) override {}
+};
+
 class NoFeedback : public capture::FeedbackSink {
  public:
   void OnFeedback(const capture::ConnectionKey&, const capture::Feedback&) override {}
@@ -88,7 +93,7 @@ class Stages {
         book_(taps_),
         enricher_({}, clock_, taps_, book_,
                   {with_log ? static_cast<enrichment::EventSink*>(&log_) : &no_events_}),
-        pipeline_({}, enricher_, no_feedback_) {
+        pipeline_({}, enricher_, no_handshakes_, no_feedback_) {
     auto pod = std::make_shared<discovery::PodIdentity>();
     pod->namespace_name = "shop";
     pod->pod_name = "orders-1";
@@ -141,6 +146,7 @@ class Stages {
   FixedClock clock_;
   exporter::EventLog log_;
   NoEvents no_events_;
+  NoHandshakes no_handshakes_;
   NoFeedback no_feedback_;
   enrichment::TapDirectory directory_;
   enrichment::TapReader taps_;

@@ -106,7 +106,8 @@ __noinline int pt_copy(struct __sk_buff *skb)
 	offset = work->packet.payload;
 	length = work->packet.payload_len;
 	tail = offset + length - PT_TAIL_BYTES;
-	starts_message = work->beginning.is_request | work->beginning.is_response;
+	starts_message =
+		work->beginning.is_request | work->beginning.is_response | work->beginning.hello;
 	work->record.tail_len = 0;
 	if (!starts_message && length > PT_PRESSURE_MIN_BYTES &&
 	    work->waiting > pt_pressure_bytes) {
@@ -232,6 +233,7 @@ static __always_inline int pt_decide(struct __sk_buff *skb, struct pt_work *work
 	work->now = bpf_ktime_get_ns();
 	work->beginning.is_request = 0;
 	work->beginning.is_response = 0;
+	work->beginning.hello = 0;
 	if (work->packet.tcp_flags & PT_TCP_SYN) {
 		pt_on_syn();
 		work->packet.seq++; /* a SYN takes one number; data after it is TCP Fast Open's */

@@ -3,7 +3,23 @@
 #ifndef PODTAP_CONNECTION_BPF_H
 #define PODTAP_CONNECTION_BPF_H
 
-#define PT_TLS_HANDSHAKE 0x16
+#define PT_TLS_HANDSHAKE    0x16
+#define PT_TLS_CLIENT_HELLO 1
+#define PT_TLS_SERVER_HELLO 2
+
+/*
+ * The handshake type when the payload's first eight bytes begin a TLS record with a hello of less
+ * than 64 KiB in it (RFC 8446 sections 4 and 5.1), else 0.
+ */
+static __always_inline __u64 pt_hello_type(__u64 word)
+{
+	__u64 minor = word >> 40 & 0xff;
+	__u64 type = word >> 16 & 0xff;
+
+	if (word >> 48 != (PT_TLS_HANDSHAKE << 8 | 3) || minor > 4 || (word >> 8 & 0xff))
+		return 0;
+	return type == PT_TLS_CLIENT_HELLO || type == PT_TLS_SERVER_HELLO ? type : 0;
+}
 
 /* Fills work->beginning from the payload, which is not empty. */
 __noinline int pt_read_beginning(struct __sk_buff *skb)
@@ -18,6 +34,7 @@ __noinline int pt_read_beginning(struct __sk_buff *skb)
 	beginning = &work->beginning;
 	beginning->is_request = 0;
 	beginning->is_response = 0;
+	beginning->hello = 0;
 	if (work->packet.payload_len < sizeof(word)) {
 		if (bpf_skb_load_bytes(skb, work->packet.payload, &byte, sizeof(byte)))
 			return -1;
@@ -32,6 +49,7 @@ __noinline int pt_read_beginning(struct __sk_buff *skb)
 		beginning->is_response = 1;
 		return 0;
 	}
+	beginning->hello = pt_hello_type(word);
 #pragma unroll
 	for (int i = 0; i < 8; i++) {
 		__u64 letter = (word >> (56 - 8 * i)) & 0xff;
@@ -122,7 +140,7 @@ __noinline int pt_open(void)
 	struct pt_handshake *handshake;
 	struct pt_connection *connection;
 	struct pt_connection_key *key;
-	__u64 from_pod, one = 1;
+	__u64 from_pod, is_tls, one = 1;
 
 	if (!work)
 		return PT_COUNT_READ_FAILED;
@@ -130,15 +148,14 @@ __noinline int pt_open(void)
 	connection = &work->connection;
 	__builtin_memset(connection, 0, sizeof(*connection));
 	from_pod = work->packet.direction == PT_FROM_POD;
+	is_tls = work->beginning.first_byte == PT_TLS_HANDSHAKE;
 	handshake = bpf_map_lookup_elem(&handshakes, key);
 	if (handshake) {
 		__u64 client_from_pod = !!(handshake->flags & PT_FLAG_CLIENT_FROM_POD);
 
-		/* A server that speaks first, or a first byte that begins no HTTP message. */
+		/* A server that speaks first, or a first byte of neither HTTP nor TLS. */
 		if (from_pod != client_from_pod ||
-		    !pt_can_begin_message(work->beginning.first_byte)) {
-			if (work->beginning.first_byte == PT_TLS_HANDSHAKE)
-				pt_count(key->tap, PT_TALLY_TLS, 0);
+		    (!is_tls && !pt_can_begin_message(work->beginning.first_byte))) {
 			bpf_map_update_elem(&opaque, key, &one, BPF_ANY);
 			bpf_map_delete_elem(&handshakes, key);
 			return PT_COUNT_OPAQUE;
@@ -148,7 +165,8 @@ __noinline int pt_open(void)
 		connection->isn[1] = handshake->isn[1];
 		connection->flags = handshake->flags;
 	} else {
-		if (!work->beginning.is_request && !work->beginning.is_response)
+		if (!work->beginning.is_request && !work->beginning.is_response &&
+		    work->beginning.hello != PT_TLS_CLIENT_HELLO)
 			return PT_COUNT_MIDSTREAM;
 		connection->opened_ns = work->now;
 	}
@@ -158,6 +176,8 @@ __noinline int pt_open(void)
 	    !bpf_map_lookup_elem(&connections, key))
 		return PT_COUNT_TABLE_FULL;
 	pt_count(key->tap, PT_TALLY_CONNECTIONS, 0);
+	if (is_tls)
+		pt_count(key->tap, PT_TALLY_TLS, 0);
 	/* It told what it knew; left in place it would pass for a new connection later. */
 	bpf_map_delete_elem(&handshakes, key);
 	return PT_COUNT_REASONS;

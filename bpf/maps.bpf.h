@@ -85,6 +85,7 @@ struct pt_beginning {
 	__u64 first_byte;
 	__u64 is_request;  /* upper-case token of 3 to 7 letters, space */
 	__u64 is_response; /* "HTTP/1." */
+	__u64 hello;	   /* handshake type of a TLS hello, else 0 */
 };
 
 /* What the headers say. 64-bit members: narrower ones cost shifts that lose bounds. */

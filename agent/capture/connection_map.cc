@@ -20,12 +20,17 @@ pt_connection_key ToKernel(const ConnectionKey& key) {
   return result;
 }
 
-// Deletes the entry if it belongs to that very connection: the tuple may have been reused since.
-// A value begins with opened_ns.
+// Whether the entry belongs to that very connection: the tuple may have been reused since. A value
+// begins with opened_ns.
+template <typename Value>
+bool IsOpenedAt(int map_fd, const pt_connection_key& key, uint64_t opened_ns) {
+  Value value;
+  return bpf_map_lookup_elem(map_fd, &key, &value) == 0 && value.opened_ns == opened_ns;
+}
+
 template <typename Value>
 void DeleteIfOpenedAt(int map_fd, const pt_connection_key& key, uint64_t opened_ns) {
-  Value value;
-  if (bpf_map_lookup_elem(map_fd, &key, &value) == 0 && value.opened_ns == opened_ns) {
+  if (IsOpenedAt<Value>(map_fd, key, opened_ns)) {
     bpf_map_delete_elem(map_fd, &key);
   }
 }
@@ -36,6 +41,10 @@ void ConnectionMap::OnFeedback(const ConnectionKey& key, const Feedback& feedbac
   const pt_connection_key kernel_key = ToKernel(key);
   ++posted_;
   if (feedback.verdict == Verdict::kOpaque) {
+    if (!IsOpenedAt<pt_connection>(program_.connections_fd(), kernel_key,
+                                   static_cast<uint64_t>(key.opened_ns))) {
+      return;
+    }
     // Into the one table before out of the other: a packet in between is taken for opaque.
     const uint64_t one = 1;
     if (bpf_map_update_elem(program_.opaque_fd(), &kernel_key, &one, BPF_ANY) != 0) {

@@ -35,6 +35,8 @@ class HeadReader {
 
   // The first line was read and is a start line.
   bool start_line_valid() const { return start_line_valid_; }
+  // The first line, which is no start line, is that of HTTP/2's preface (RFC 9113 section 3.4).
+  bool is_http2_preface() const { return !start_line_valid_ && raw_.starts_with(kHttp2Line); }
   // More was sent than kept.
   bool truncated() const { return truncated_; }
   // Of a request, until it is taken.
@@ -50,6 +52,8 @@ class HeadReader {
   ResponseHead TakeResponse();
 
  private:
+  static constexpr std::string_view kHttp2Line = "PRI * HTTP/2.0\r\n";
+
   void StartLine(char first);
   void TakePart(std::string_view part);
   // The line ended with `part`.

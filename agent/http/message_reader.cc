@@ -160,6 +160,7 @@ MessageReader::Result MessageReader::FailHead(Piece* piece) {
     state_ = State::kUnframed;
     return Result::kMore;
   }
+  counters_->http2_connections += head_.is_http2_preface() ? 1 : 0;
   return NoMessage(piece);
 }
 

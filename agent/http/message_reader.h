@@ -43,6 +43,8 @@ struct ReaderCounters {
   uint64_t not_http_bytes = 0;
   // Ends of messages that were inferred.
   uint64_t inferred_ends = 0;
+  // Began with the preface of HTTP/2 in clear (RFC 9113 section 3.4).
+  uint64_t http2_connections = 0;
 };
 
 // Not thread-safe.

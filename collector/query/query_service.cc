@@ -142,10 +142,11 @@ grpc::Status QueryService::GetServerStatus(grpc::ServerContext*, const v1::GetSe
   status_source_(response);
   size_t bytes = response->ByteSizeLong();
   for (int i = response->agents_size() - 1; i >= 0 && bytes > kMaxStatusBytes; --i) {
-    // Very many agents: the last ones go without their ledgers rather than the whole answer.
+    // Very many agents: the last ones go without their lists rather than the whole answer.
     v1::AgentState& agent = *response->mutable_agents(i);
     bytes -= agent.status().ByteSizeLong();
     agent.mutable_status()->clear_ledger();
+    agent.mutable_status()->clear_tls_uses();
   }
   return grpc::Status::OK;
 }

@@ -13,6 +13,11 @@ constexpr char kGet[] = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 constexpr char kOk[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 constexpr uint32_t kIsn = 1000;
 
+// What begins a TLS record with a hello of this type in it.
+std::string HelloRecord(char type) {
+  return std::string({'\x16', '\3', '\1', '\0', '\x2a', type, '\0', '\0', '\x26'}) + " and so on";
+}
+
 // The pod at 192.0.2.1 port 40000 talks to 192.0.2.2 port 80.
 Packet FromPod() { return Packet().V4("192.0.2.1", "192.0.2.2").Tcp(40000, 80).Seq(kIsn + 1); }
 Packet ToPod() { return Packet().V4("192.0.2.2", "192.0.2.1").Tcp(80, 40000).Seq(5001); }
@@ -137,8 +142,10 @@ void AddConnectionRows(std::vector<CaptureRow>& rows) {
                              {kIn, ToPod().Payload("220 mail ready\r\n")},
                              {kOut, FromPod().Payload(kGet)}},
                   .reason = PT_COUNT_OPAQUE});
-  rows.push_back({.name = "tls",
-                  .frames = {Syn(), {kOut, FromPod().Payload("\x16\x03\x01 hello and so on")}},
+  rows.push_back(Copied("tls", Syn(), FromPod().Payload(HelloRecord(1)), HelloRecord(1)));
+  rows.push_back(Copied("tls_one_byte", Syn(), FromPod().Payload("\x16"), "\x16"));
+  rows.push_back({.name = "tls_server_first",
+                  .frames = {Syn(), {kIn, ToPod().Payload(HelloRecord(2))}},
                   .reason = PT_COUNT_OPAQUE});
   rows.push_back({.name = "new_syn_ends_opaque",
                   .frames = {Syn(),
@@ -175,6 +182,9 @@ void AddConnectionRows(std::vector<CaptureRow>& rows) {
   rows.push_back(Midstream("midstream_query", kOut, "QUERY /x HTTP/1.1\r\n\r\n", true));
   rows.push_back(Midstream("midstream_options", kOut, "OPTIONS * HTTP/1.1\r\n\r\n", true));
   rows.push_back(Midstream("midstream_response", kIn, kOk, true));
+  rows.push_back(Midstream("midstream_client_hello", kOut, HelloRecord(1), true));
+  rows.push_back(Midstream("midstream_server_hello", kIn, HelloRecord(2), false));
+  rows.push_back(Midstream("midstream_tls_data", kOut, "\x17\x03\x03\x01\x01\x01\x01\x01", false));
   rows.push_back(Midstream("midstream_text", kOut, "some body text", false));
   rows.push_back(Midstream("midstream_getx", kOut, "GETX\r\nmore and more", false));
   rows.push_back(Midstream("midstream_putrid", kOut, "PUTrid things", false));

@@ -187,6 +187,38 @@ TEST_F(CopyPolicyTest, OpaqueByFeedback) {
   EXPECT_EQ(harness_.Records().size(), 5u);
 }
 
+TEST_F(CopyPolicyTest, OpaqueByFeedbackForAnOlderConnectionLeavesTheTuplesNewOne) {
+  TcpConversation conversation(harness_);
+  ConnectionKey key = StartDownload(conversation);
+  key.opened_ns -= 1;
+  map_.OnFeedback(key, {.verdict = Verdict::kOpaque});
+  conversation.Send(Direction::kToPod, "body, body");
+  EXPECT_EQ(Last().head, "body, body");
+  EXPECT_EQ(harness_.Count(PT_COUNT_OPAQUE), 0u);
+}
+
+TEST_F(CopyPolicyTest, HellosAreCopiedBeyondCaptureBytesAndTheRestIsBounded) {
+  CaptureHarness harness({.l3_base = 0, .capture_bytes = 256});
+  TcpConversation conversation(harness);
+  conversation.Open();
+  const std::string start("\x16\x03\x01\x07\x00\x01\x00\x06", 8);
+  const std::string client = start + std::string(1800, 'h');
+  conversation.Send(Direction::kFromPod, client);
+  EXPECT_EQ(harness.Records().back().head, client);
+  const std::string server =
+      std::string("\x16\x03\x03\x00\x7a\x02\x00\x00", 8) + std::string(2500, 'h');
+  conversation.Send(Direction::kToPod, server);
+  EXPECT_EQ(harness.Records().back().head, server);
+  // User space says nothing, and still the copying ends.
+  for (int i = 0; i < 100; ++i) {
+    conversation.Send(Direction::kFromPod, std::string(250, 'd'));
+    conversation.Send(Direction::kToPod, std::string(250, 'd'));
+  }
+  EXPECT_LE(harness.Records().size(), 2u + PT_UNDECIDED_BYTES / 250 + 1);
+  EXPECT_GE(harness.Count(PT_COUNT_UNDECIDED), 180u);
+  EXPECT_EQ(harness.Count(PT_TALLY_TLS), 1u);
+}
+
 TEST_F(CopyPolicyTest, ForgottenConnectionIsPickedUpOnlyAtAHead) {
   TcpConversation conversation(harness_);
   const ConnectionKey key = StartDownload(conversation);

@@ -19,6 +19,7 @@ ALLOWED = {
     "agent/capture": ["common/", "bpf/capture_abi.h", "bpf/capture.skel.h"],
     "agent/reassembly": ["common/", "agent/capture/segment.h"],
     "agent/http": ["common/", "agent/reassembly/piece.h"],
+    "agent/tls": ["common/", "agent/capture/segment.h"],
     "agent/pairing": [
         "common/",
         "agent/http/message.h",
@@ -28,6 +29,7 @@ ALLOWED = {
     "agent/enrichment": [
         "common/",
         "agent/pairing/exchange.h",
+        "agent/tls/handshake.h",
         "agent/capture/segment.h",
         "agent/discovery/pod.h",
     ],
@@ -44,7 +46,7 @@ ALLOWED = {
 UNCHECKED = ("tests", "bench")
 
 # Bytes and times in, values and counters out: no I/O, clock, thread or log.
-PURE = ("agent/reassembly", "agent/http", "agent/pairing")
+PURE = ("agent/reassembly", "agent/http", "agent/tls", "agent/pairing")
 PURE_FORBIDDEN = [
     re.compile(pattern)
     for pattern in (

@@ -305,18 +305,20 @@ http {{
         """GetServerStatus as a dict."""
         return json.loads(run(os.path.join(BIN, "server_status"), f"127.0.0.1:{self.port}"))
 
+    def agent_status(self):
+        """The newest status of the one agent."""
+        statuses = [agent["status"] for agent in self.status().get("agents", [])
+                    if "status" in agent]
+        return max(statuses, key=lambda status: status["time"])
+
     def ledger(self):
         """The newest ledger of the one agent: {(stage, name): (count, bytes)}."""
-        agents = [agent for agent in self.status().get("agents", []) if "status" in agent]
-        newest = max(agents, key=lambda agent: agent["status"]["time"])
         return {(entry["stage"].removeprefix("LEDGER_STAGE_"), entry["name"]):
                 (int(entry.get("count", 0)), int(entry.get("bytes", 0)))
-                for entry in newest["status"]["ledger"]}
+                for entry in self.agent_status()["ledger"]}
 
     def losses(self):
-        agents = [agent for agent in self.status().get("agents", []) if "status" in agent]
-        newest = max(agents, key=lambda agent: agent["status"]["time"])
-        return {entry["name"]: int(entry.get("count", 0)) for entry in newest["status"]["ledger"]
+        return {entry["name"]: int(entry.get("count", 0)) for entry in self.agent_status()["ledger"]
                 if entry.get("isLoss") and int(entry.get("count", 0)) > 0}
 
 

@@ -58,7 +58,8 @@ size_t FeedbackRecorder::Count(capture::Verdict verdict) const {
                        [&](const auto& post) { return post.second.verdict == verdict; });
 }
 
-PipelineHarness::PipelineHarness(const PipelineLimits& limits) : pipeline(limits, sink, feedback) {}
+PipelineHarness::PipelineHarness(const PipelineLimits& limits)
+    : pipeline(limits, sink, handshakes, feedback) {}
 
 void PipelineHarness::Deliver(capture::Segment segment) {
   segment.time_ns = now_ns;
@@ -116,6 +117,8 @@ std::string PipelineHarness::CheckLedger() const {
   expect("http bytes", sum_bytes({"delivered", "not_copied", "gap_lost"}), sum_bytes({"read"}));
   expect("http kinds", sum_bytes({"read"}),
          sum_bytes({"head", "body", "blank", "unframed", "unsynced", "not_http"}));
+  expect("tls handshakes", sum_counts({"tls_handshakes"}),
+         sum_counts({"tls_1_1_or_older", "tls_1_2", "tls_1_3", "tls_version_unknown"}));
   expect("request heads", sum_counts({"request_heads"}),
          sum_counts({"exchanges_begun", "doubtful_requests", "pending_limit"}));
   expect("response heads", sum_counts({"response_heads"}),

@@ -18,6 +18,16 @@ class ExchangeRecorder : public pairing::ExchangeSink {
   std::vector<pairing::Exchange> exchanges;
 };
 
+class HandshakeRecorder : public tls::HandshakeSink {
+ public:
+  void OnHandshake(const capture::TapId& tap, bool pod_is_client,
+                   tls::Handshake handshake) override {
+    (pod_is_client ? of_clients : of_servers).emplace_back(tap, std::move(handshake));
+  }
+  std::vector<std::pair<capture::TapId, tls::Handshake>> of_clients;
+  std::vector<std::pair<capture::TapId, tls::Handshake>> of_servers;
+};
+
 class FeedbackRecorder : public capture::FeedbackSink {
  public:
   void OnFeedback(const capture::ConnectionKey& key, const capture::Feedback& feedback) override {
@@ -49,6 +59,7 @@ class PipelineHarness {
   const std::vector<pairing::Exchange>& exchanges() const { return sink.exchanges; }
 
   ExchangeRecorder sink;
+  HandshakeRecorder handshakes;
   FeedbackRecorder feedback;
   Pipeline pipeline;
   int64_t now_ns = 1'000'000'000'000;

@@ -160,6 +160,10 @@ TEST_F(CollectorTest, KeepsTheNewestStatus) {
   add(v1::LEDGER_STAGE_HTTP, "heads", false);
   add(v1::LEDGER_STAGE_UNSPECIFIED, "x", true);
   add(v1::LEDGER_STAGE_HTTP, std::string(65, 'x'), true);
+  v1::TlsUse& use = *status.add_tls_uses();
+  use.set_reporter(v1::REPORTER_CLIENT);
+  use.set_server_name("a\x1b.example");
+  status.add_tls_uses()->set_server_name("of nobody");
   agent.Send(request);
   agent.SendBatch(MakeBatch(1, 1, 1));
   ASSERT_TRUE(agent.WaitForAck(1, 1));
@@ -172,7 +176,9 @@ TEST_F(CollectorTest, KeepsTheNewestStatus) {
   EXPECT_EQ(state.acked_sequence(), 1u);
   EXPECT_EQ(state.status().taps(), 3u);
   EXPECT_EQ(state.status().ledger_size(), 2);
-  EXPECT_EQ(Count("status_lines_ignored"), 2u);
+  ASSERT_EQ(state.status().tls_uses_size(), 1);
+  EXPECT_EQ(state.status().tls_uses(0).server_name(), "a%1B.example");
+  EXPECT_EQ(Count("status_lines_ignored"), 3u);
   const v1::ListEventsResponse list = List();
   ASSERT_EQ(list.losses_size(), 1);
   EXPECT_EQ(list.losses(0).name(), "ring_full");

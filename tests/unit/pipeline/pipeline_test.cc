@@ -99,9 +99,9 @@ TEST_F(PipelineTest, PostsHttpOnceTheFirstLineIsRead) {
 
 TEST_F(PipelineTest, PostsOpaque) {
   TestConnection connection(harness_);
-  connection.Client("\x16\x03\x01");
+  connection.Client("\x01\x02\x03");
   EXPECT_EQ(harness_.feedback.Count(capture::Verdict::kOpaque), 1u);
-  connection.Server("\x16\x03\x03");
+  connection.Server("\x01\x02\x03");
   EXPECT_EQ(harness_.feedback.posts.size(), 1u);
   EXPECT_EQ(harness_.Bytes("opaque"), 3u);
   connection.ClientFin();

@@ -22,6 +22,7 @@
 #include "agent/enrichment/address_book.h"
 #include "agent/enrichment/enricher.h"
 #include "agent/enrichment/tap_directory.h"
+#include "agent/enrichment/tls_inventory.h"
 #include "agent/exporter/event_log.h"
 #include "agent/exporter/stdout_sink.h"
 #include "agent/pipeline.h"
@@ -113,7 +114,7 @@ class Agent {
     enrichment::TapReader taps(directory_);
     enrichment::AddressBook book(taps);
     enrichment::Enricher enricher({}, clock_, taps, book, {&log_, stdout_.get()});
-    Pipeline pipeline({}, enricher, feedback);
+    Pipeline pipeline({}, enricher, inventory_, feedback);
     for (uint16_t port = 1; !stop_; ++port) {
       const uint32_t slot = port % kSlots;
       const TapId tap{slot, generations_[slot]};
@@ -127,6 +128,7 @@ class Agent {
         pipeline.CloseTap(tap, now_ns);
         pipeline.OnTick(now_ns);
         book.OnTick();
+        inventory_.OnHandshake(tap, false, {});
         log_.Seal(now_ns);
       }
     }
@@ -184,6 +186,8 @@ class Agent {
     const auto add = [&](const CounterValue& value) { sum += value.count; };
     while (!stop_) {
       directory_.Visit(add);
+      inventory_.Visit(add);
+      sum += inventory_.List().size();
       log_.counters().Visit(add);
       stdout_->counters().Visit(add);
       sum += log_.acked_sequence() + log_.last_sequence() + directory_.version();
@@ -198,6 +202,7 @@ class Agent {
   // By slot: of the newest tap, which is published before it is told here.
   std::array<std::atomic<uint32_t>, kSlots> generations_;
   enrichment::TapDirectory directory_{{.tombstone_ns = 1'000'000, .max_tombstones = 16}};
+  enrichment::TlsInventory inventory_{directory_};
   exporter::EventLog log_{{.origin = exporter::kOrigin, .max_bytes = 64 << 10}, clock_};
   UniqueFd read_end_;
   UniqueFd write_end_;
