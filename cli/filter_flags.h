@@ -16,7 +16,7 @@
 
 namespace podtap::cli {
 
-constexpr size_t kFilterFlags = 10;
+constexpr size_t kFilterFlags = 22;
 
 // Marked values by flag.
 using FilterValues = std::array<std::vector<std::string>, kFilterFlags>;
@@ -29,6 +29,7 @@ void AddFilterFlags(CLI::App& app, FilterValues& values);
 
 // Wanted values become one filter (all flags must match, one value of each is enough); every
 // unwanted value becomes a filter of its own (none may match).
+// kInvalidArgument names the flag whose value can't be one.
 absl::Status BuildFilters(const FilterValues& values,
                           google::protobuf::RepeatedPtrField<v1::EventFilter>* include,
                           google::protobuf::RepeatedPtrField<v1::EventFilter>* exclude);

@@ -6,15 +6,18 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <thread>
 
+#include "cli/cursor_file.h"
 #include "cli/observe.h"
 #include "cli/options.h"
 #include "common/clock.h"
 #include "common/command_line.h"
 #include "common/grpc_log.h"
 #include "common/log.h"
+#include "common/status.h"
 #include "common/stop_signal.h"
 #include "common/tls_credentials.h"
 #include "common/tls_refusal.h"
@@ -53,17 +56,31 @@ void ExitOnSignal() {
   }).detach();
 }
 
-bool PrintLine(const std::string& line) {
+void ExitFailed(const absl::Status& status) {
+  ReportFailure("podtap", status);
+  std::_Exit(kExitFailed);
+}
+
+// Prints the line, if there is one, and then keeps the cursor. ExitOnSignal() waits for both, so
+// that a run which is told to stop leaves a cursor behind its last line.
+bool PrintLine(const std::string& cursor_file, const std::optional<std::string>& line,
+               const std::string& cursor) {
   flockfile(stdout);
-  const bool written = std::fwrite(line.data(), 1, line.size(), stdout) == line.size() &&
-                       std::fputc('\n', stdout) != EOF && std::fflush(stdout) == 0;
-  const int error = errno;
-  funlockfile(stdout);
-  if (!written && error != EPIPE) {
-    // A reader that has seen enough is not an error; a full disk is.
-    std::perror("podtap: standard output");
-    std::_Exit(kExitFailed);
+  bool written = true;
+  if (line) {
+    written = std::fwrite(line->data(), 1, line->size(), stdout) == line->size() &&
+              std::fputc('\n', stdout) != EOF && std::fflush(stdout) == 0;
   }
+  if (!written && errno != EPIPE) {
+    // A reader that has seen enough is not an error; a full disk is.
+    ExitFailed(ErrnoStatus(errno, "write to standard output"));
+  }
+  if (written && !cursor_file.empty() && !cursor.empty()) {
+    if (const absl::Status status = WriteCursorFile(cursor_file, cursor); !status.ok()) {
+      ExitFailed(status);
+    }
+  }
+  funlockfile(stdout);
   return written;
 }
 
@@ -77,9 +94,16 @@ int Run(int argc, char** argv) {
   if (const int* exit_code = std::get_if<int>(&parsed)) {
     return *exit_code;
   }
-  const auto& options = std::get<ObserveOptions>(parsed);
+  auto options = std::get<ObserveOptions>(parsed);
   if (const absl::Status status = InitLog(options.log_level); !status.ok()) {
     return ReportFailure("podtap", status);
+  }
+  if (!options.cursor_file.empty()) {
+    absl::StatusOr<std::string> cursor = ReadCursorFile(options.cursor_file);
+    if (!cursor.ok()) {
+      return ReportFailure("podtap", cursor.status());
+    }
+    options.cursor = *std::move(cursor);
   }
   RouteGrpcLog();
   ExitOnSignal();
@@ -90,9 +114,12 @@ int Run(int argc, char** argv) {
             const auto material = options.tls != nullptr ? options.tls->current() : nullptr;
             return ExplainRefusal(options.server, material.get(), kExplainTime);
           }};
-  const ObserveOutput output{.event_line = PrintLine, .note = [](const std::string& text) {
-                               std::fprintf(stderr, "podtap: %s\n", text.c_str());
-                             }};
+  const ObserveOutput output{
+      .event_line =
+          [&options](const std::optional<std::string>& line, const std::string& cursor) {
+            return PrintLine(options.cursor_file, line, cursor);
+          },
+      .note = [](const std::string& text) { std::fprintf(stderr, "podtap: %s\n", text.c_str()); }};
   const absl::Status status = Observe(options, server, output);
   return status.ok() ? kExitDone : ReportFailure("podtap", status);
 }

@@ -55,7 +55,11 @@ absl::Status OutputEnded() { return absl::CancelledError(); }
 class Observer {
  public:
   Observer(const ObserveOptions& options, const ObserveServer& server, const ObserveOutput& output)
-      : options_(options), server_(server), output_(output), stub_(server.connect()) {}
+      : options_(options),
+        server_(server),
+        output_(output),
+        stub_(server.connect()),
+        cursor_(options.cursor) {}
 
   absl::Status Run() {
     if (!options_.follow) {
@@ -85,9 +89,9 @@ class Observer {
                         SafeText(status.error_message(), 300)));
   }
 
-  absl::Status Print(const v1::HttpEvent& event) {
+  absl::Status Print(const v1::HttpEvent& event, const std::string& cursor) {
     const std::string line = options_.json ? JsonLine(event) : CompactLine(event, options_.colour);
-    return output_.event_line(line) ? absl::OkStatus() : OutputEnded();
+    return output_.event_line(line, cursor) ? absl::OkStatus() : OutputEnded();
   }
 
   // Prints stored events, oldest first.
@@ -135,7 +139,7 @@ class Observer {
     if (options_.follow) {
       listed_.insert(absl::HashOf(event.id()));
     }
-    return Print(event);
+    return Print(event, "");
   }
 
   // Only when a time was asked for: else everything stored is what was meant.
@@ -201,11 +205,16 @@ class Observer {
     if (response.expired() > 0) {
       output_.note(absl::StrFormat("%d stored events have expired meanwhile", response.expired()));
     }
-    if (response.has_event() && listed_.erase(absl::HashOf(response.event().id())) == 0) {
-      PODTAP_RETURN_IF_ERROR(Print(response.event()));
+    if (response.store_changed()) {
+      output_.note(
+          "the collector's store is not the one of before; going on with the oldest event it "
+          "keeps: some events may be repeated or missing");
     }
     cursor_ = response.cursor();
-    return absl::OkStatus();
+    if (response.has_event() && listed_.erase(absl::HashOf(response.event().id())) == 0) {
+      return Print(response.event(), cursor_);
+    }
+    return output_.event_line(std::nullopt, cursor_) ? absl::OkStatus() : OutputEnded();
   }
 
   // Waits before the next attempt; says once per outage that the connection is lost. TLS that fails

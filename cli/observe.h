@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -23,8 +24,10 @@ struct ObserveServer {
 
 // Where output goes, so that tests can look at it.
 struct ObserveOutput {
-  // Takes one line of events, without newline; false when nothing more can be written.
-  std::function<bool(const std::string&)> event_line;
+  // Takes one line of events, without newline, and where to go on behind it: the cursor, empty for
+  // events that were listed. Without a line only the place has moved. False when nothing more can
+  // be written.
+  std::function<bool(const std::optional<std::string>& line, const std::string& cursor)> event_line;
   // Takes one line for people.
   std::function<void(const std::string&)> note;
 };

@@ -27,6 +27,7 @@ struct Flags {
   std::string since;
   std::string until;
   bool follow = false;
+  std::string cursor_file;
   TlsFlags tls;
   std::string log_level = "warn";
   FilterValues filters;
@@ -59,6 +60,11 @@ void AddQuestions(CLI::App& app, Flags& flags) {
       ->type_name("TIME");
   app.add_option("--until", flags.until, "Events that began before this")->type_name("TIME");
   app.add_flag("-f,--follow", flags.follow, "Go on with new events as they are stored");
+  app.add_option(
+         "--cursor-file", flags.cursor_file,
+         "With --follow: go on where the run before ended, as FILE says, and keep FILE up to "
+         "date; made when missing")
+      ->type_name("FILE");
   AddFilterFlags(app, flags.filters);
 }
 
@@ -90,6 +96,12 @@ absl::Status SetTimeRange(const Flags& flags, int64_t now_ns, v1::TimeRange* ran
   if (flags.follow && !flags.until.empty()) {
     return absl::InvalidArgumentError("--until: has no meaning with --follow");
   }
+  if (!flags.cursor_file.empty() && !flags.follow) {
+    return absl::InvalidArgumentError("--cursor-file: has no meaning without --follow");
+  }
+  if (!flags.cursor_file.empty() && !flags.since.empty()) {
+    return absl::InvalidArgumentError("--since: has no meaning with --cursor-file");
+  }
   if (!flags.since.empty()) {
     PODTAP_ASSIGN_OR_RETURN(const int64_t since_ns, ParseTime("--since", flags.since, now_ns));
     SetTimestamp(since_ns, range->mutable_start_time());
@@ -109,6 +121,7 @@ absl::Status Check(const Flags& flags, const Surroundings& surroundings, Observe
   options->json = flags.output.empty() ? !surroundings.stdout_is_terminal : flags.output == "json";
   options->colour = surroundings.stdout_is_terminal && !surroundings.no_colour;
   options->follow = flags.follow;
+  options->cursor_file = flags.cursor_file;
   options->last = flags.last;
   if (!flags.last && flags.since.empty() && flags.until.empty()) {
     options->last = kDefaultLast;

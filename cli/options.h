@@ -23,6 +23,10 @@ struct ObserveOptions {
   // Newest events to begin with; absent means all of the time range.
   std::optional<int32_t> last;
   bool follow = false;
+  // Where following goes on across runs: read at the start, written after each event. Empty: none.
+  std::string cursor_file;
+  // Where to begin; empty means from now on.
+  std::string cursor;
   v1::TimeRange time_range;
   google::protobuf::RepeatedPtrField<v1::EventFilter> include;
   google::protobuf::RepeatedPtrField<v1::EventFilter> exclude;

@@ -121,7 +121,7 @@ absl::Status ListStoredEvents(store::EventStore& store, const Clock& clock, int6
   const int64_t deadline_ns = clock.MonotonicNs() + budget_ns;
   uint32_t rows = 0;
   store::ScanCallbacks callbacks;
-  callbacks.matches = [&](const store::EventFields& event) { return matcher.Matches(event); };
+  callbacks.matches = [&](store::EventView& event) { return matcher.Matches(event); };
   callbacks.on_event = [&](const store::ScanPosition& position, v1::HttpEvent event) {
     return page.Add(position, std::move(event));
   };

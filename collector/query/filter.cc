@@ -1,18 +1,17 @@
 #include "collector/query/filter.h"
 
-#include <re2/re2.h>
-
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
+#include "common/filter_values.h"
+#include "common/ip_address.h"
 #include "common/status.h"
-#include "common/text.h"
 
 namespace podtap::query {
 namespace {
@@ -21,7 +20,7 @@ constexpr int kMaxFilters = 100;
 constexpr int kMaxValues = 1000;
 constexpr int kMaxExpressions = 50;
 constexpr size_t kMaxValueBytes = 4096;
-constexpr int64_t kMaxExpressionMemory = 1 << 20;
+constexpr int64_t kNsPerSecond = 1'000'000'000;
 
 template <typename... Args>
 absl::Status FieldError(const std::string& field, const absl::FormatSpec<Args...>& format,
@@ -29,62 +28,49 @@ absl::Status FieldError(const std::string& field, const absl::FormatSpec<Args...
   return absl::InvalidArgumentError(field + ": " + absl::StrFormat(format, args...));
 }
 
-std::string Quoted(std::string_view text) { return "\"" + SafeText(text, 100) + "\""; }
-
-bool StartsWith(std::string_view text, std::string_view prefix) {
-  return text.substr(0, prefix.size()) == prefix;
+// Values of one field: one of them is enough, and none asks for nothing.
+template <typename Values, typename Predicate>
+bool AnyOrNone(const Values& values, Predicate predicate) {
+  return values.empty() || std::any_of(values.begin(), values.end(), predicate);
 }
 
-// A name exactly, or everything that starts with it.
-struct NamePattern {
-  std::string text;
-  bool is_prefix = false;
+template <typename Values, typename Value>
+bool HoldsOrEmpty(const Values& values, const Value& value) {
+  return AnyOrNone(values, [&](const auto& wanted) { return wanted == value; });
+}
 
-  bool Matches(std::string_view name) const {
-    return is_prefix ? StartsWith(name, text) : name == text;
-  }
-};
-
-struct PodPattern {
-  // Any namespace when absent.
-  std::optional<std::string> name_space;
-  NamePattern name;
-
-  bool Matches(std::string_view end_namespace, std::string_view pod) const {
-    return !pod.empty() && (!name_space || *name_space == end_namespace) && name.Matches(pod);
-  }
-};
+enum class End { kSource, kDestination };
 
 struct EndFilter {
   std::vector<std::string> namespaces;
   std::vector<PodPattern> pods;
+  std::vector<IpPrefix> ips;
+  std::vector<uint32_t> ports;
 
-  bool Matches(std::string_view end_namespace, std::string_view pod) const {
-    const bool namespace_matches =
-        namespaces.empty() ||
-        std::find(namespaces.begin(), namespaces.end(), end_namespace) != namespaces.end();
-    return namespace_matches &&
-           (pods.empty() || std::any_of(pods.begin(), pods.end(), [&](const PodPattern& pattern) {
-              return pattern.Matches(end_namespace, pod);
-            }));
-  }
+  bool Matches(store::EventView& event, End end) const;
 };
 
-struct PathPattern {
-  NamePattern name;
-  // Instead of the name when set.
-  std::unique_ptr<const RE2> expression;
-
-  bool Matches(std::string_view path) const {
-    return expression ? RE2::PartialMatch(re2::StringPiece(path.data(), path.size()), *expression)
-                      : name.Matches(path);
-  }
-};
-
-struct StatusRange {
-  uint32_t first = 0;
-  uint32_t last = 0;
-};
+// Cheapest first, as in all that follows.
+bool EndFilter::Matches(store::EventView& event, End end) const {
+  const v1::Endpoint& endpoint = end == End::kSource ? event.source() : event.destination();
+  const auto in_ips = [&] {
+    const std::optional<IpAddress> address = IpAddress::Parse(endpoint.ip());
+    return address && std::any_of(ips.begin(), ips.end(), [&](const IpPrefix& prefix) {
+             return prefix.Contains(*address);
+           });
+  };
+  const auto in_ports = [&] {
+    const v1::BatchEvent& details = event.details();
+    return HoldsOrEmpty(ports,
+                        end == End::kSource ? details.source_port() : details.destination_port());
+  };
+  return HoldsOrEmpty(namespaces, endpoint.namespace_()) &&
+         AnyOrNone(pods,
+                   [&](const PodPattern& pattern) {
+                     return pattern.Matches(endpoint.namespace_(), endpoint.pod_name());
+                   }) &&
+         (ips.empty() || in_ips()) && (ports.empty() || in_ports());
+}
 
 struct CompiledFilter {
   std::optional<EndFilter> endpoint;
@@ -94,32 +80,68 @@ struct CompiledFilter {
   std::vector<PathPattern> paths;
   std::vector<StatusRange> statuses;
   std::vector<v1::Reporter> reporters;
+  std::vector<NamePattern> nodes;
+  std::vector<HostPattern> hosts;
+  uint64_t min_duration_ns = 0;
+  std::vector<v1::Outcome> outcomes;
+  std::vector<std::string> trace_ids;
+  std::vector<HeaderPattern> headers;
 
-  bool Matches(const store::EventFields& event) const;
+  bool Matches(store::EventView& event) const;
+  bool EndsMatch(store::EventView& event) const;
+  bool DetailsMatch(store::EventView& event) const;
 };
 
-template <typename Values, typename Predicate>
-bool AnyOrNone(const Values& values, Predicate predicate) {
-  return values.empty() || std::any_of(values.begin(), values.end(), predicate);
+bool CompiledFilter::Matches(store::EventView& event) const {
+  return AnyOrNone(statuses,
+                   [&](const StatusRange& range) { return range.Contains(event.status_code()); }) &&
+         HoldsOrEmpty(reporters, event.reporter()) &&
+         (methods.empty() || HoldsOrEmpty(methods, event.method())) &&
+         AnyOrNone(
+             nodes,
+             [&](const NamePattern& pattern) { return pattern.Matches(event.node_name()); }) &&
+         EndsMatch(event) &&
+         AnyOrNone(paths,
+                   [&](const PathPattern& pattern) { return pattern.Matches(event.path()); }) &&
+         DetailsMatch(event);
 }
 
-bool CompiledFilter::Matches(const store::EventFields& event) const {
-  const auto source_is = [&](const EndFilter& filter) {
-    return filter.Matches(event.source_namespace, event.source_pod);
-  };
-  const auto destination_is = [&](const EndFilter& filter) {
-    return filter.Matches(event.destination_namespace, event.destination_pod);
-  };
-  // Cheapest first.
-  return AnyOrNone(statuses,
-                   [&](const StatusRange& range) {
-                     return range.first <= event.status_code && event.status_code <= range.last;
+bool CompiledFilter::EndsMatch(store::EventView& event) const {
+  return (!source || source->Matches(event, End::kSource)) &&
+         (!destination || destination->Matches(event, End::kDestination)) &&
+         (!endpoint || endpoint->Matches(event, End::kSource) ||
+          endpoint->Matches(event, End::kDestination));
+}
+
+bool HeadersMatch(const google::protobuf::RepeatedField<uint32_t>& ids, store::EventView& event,
+                  const std::vector<HeaderPattern>& patterns) {
+  for (int i = 0; i + 1 < ids.size(); i += 2) {
+    const std::string_view name = event.text(ids[i]);
+    const bool matches =
+        std::any_of(patterns.begin(), patterns.end(), [&](const HeaderPattern& pattern) {
+          return pattern.name == name && pattern.MatchesValue(event.text(ids[i + 1]));
+        });
+    if (matches) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool CompiledFilter::DetailsMatch(store::EventView& event) const {
+  if (min_duration_ns == 0 && outcomes.empty() && hosts.empty() && trace_ids.empty() &&
+      headers.empty()) {
+    return true;
+  }
+  const v1::BatchEvent& details = event.details();
+  return details.end_ns() >= min_duration_ns && HoldsOrEmpty(outcomes, details.outcome()) &&
+         AnyOrNone(hosts,
+                   [&](const HostPattern& pattern) {
+                     return pattern.Matches(event.text(details.host_string()));
                    }) &&
-         AnyOrNone(reporters, [&](v1::Reporter value) { return value == event.reporter; }) &&
-         AnyOrNone(methods, [&](const std::string& value) { return value == event.method; }) &&
-         (!endpoint || source_is(*endpoint) || destination_is(*endpoint)) &&
-         (!source || source_is(*source)) && (!destination || destination_is(*destination)) &&
-         AnyOrNone(paths, [&](const PathPattern& pattern) { return pattern.Matches(event.path); });
+         (trace_ids.empty() || HoldsOrEmpty(trace_ids, event.text(details.trace_id_string()))) &&
+         (headers.empty() || HeadersMatch(details.request_header_strings(), event, headers) ||
+          HeadersMatch(details.response_header_strings(), event, headers));
 }
 
 // Compiles the filters of one request; counts their values against the bound.
@@ -143,156 +165,126 @@ class Compiler {
   absl::StatusOr<CompiledFilter> CompileOne(const std::string& field,
                                             const v1::EventFilter& filter) {
     CompiledFilter compiled;
+    PODTAP_RETURN_IF_ERROR(CompileEnds(field, filter, &compiled));
+    PODTAP_RETURN_IF_ERROR(Take(field + ".method", filter.method(), Same, &compiled.methods));
+    PODTAP_RETURN_IF_ERROR(Take(
+        field + ".path", filter.path(), [this](const std::string& value) { return Path(value); },
+        &compiled.paths));
+    PODTAP_RETURN_IF_ERROR(
+        Take(field + ".status", filter.status(), StatusRange::Parse, &compiled.statuses));
+    PODTAP_RETURN_IF_ERROR(
+        Take(field + ".reporter", filter.reporter(), Reporter, &compiled.reporters));
+    PODTAP_RETURN_IF_ERROR(Take(field + ".node", filter.node(), NamePattern::Of, &compiled.nodes));
+    PODTAP_RETURN_IF_ERROR(
+        Take(field + ".host", filter.host(), HostPattern::Parse, &compiled.hosts));
+    PODTAP_RETURN_IF_ERROR(
+        CompileDuration(field + ".min_duration", filter, &compiled.min_duration_ns));
+    PODTAP_RETURN_IF_ERROR(Take(field + ".outcome", filter.outcome(), Outcome, &compiled.outcomes));
+    PODTAP_RETURN_IF_ERROR(
+        Take(field + ".trace_id", filter.trace_id(), ParseTraceIdFilter, &compiled.trace_ids));
+    PODTAP_RETURN_IF_ERROR(
+        Take(field + ".header", filter.header(), HeaderPattern::Parse, &compiled.headers));
+    return compiled;
+  }
+
+  absl::Status CompileEnds(const std::string& field, const v1::EventFilter& filter,
+                           CompiledFilter* compiled) {
     if (filter.has_endpoint()) {
-      PODTAP_ASSIGN_OR_RETURN(compiled.endpoint,
+      PODTAP_ASSIGN_OR_RETURN(compiled->endpoint,
                               CompileEnd(field + ".endpoint", filter.endpoint()));
     }
     if (filter.has_source()) {
-      PODTAP_ASSIGN_OR_RETURN(compiled.source, CompileEnd(field + ".source", filter.source()));
+      PODTAP_ASSIGN_OR_RETURN(compiled->source, CompileEnd(field + ".source", filter.source()));
     }
     if (filter.has_destination()) {
-      PODTAP_ASSIGN_OR_RETURN(compiled.destination,
+      PODTAP_ASSIGN_OR_RETURN(compiled->destination,
                               CompileEnd(field + ".destination", filter.destination()));
     }
-    PODTAP_RETURN_IF_ERROR(ForEach(field + ".method", filter.method(),
-                                   [&](const std::string&, const std::string& value) {
-                                     compiled.methods.push_back(value);
-                                     return absl::OkStatus();
-                                   }));
-    PODTAP_RETURN_IF_ERROR(ForEach(field + ".path", filter.path(),
-                                   [&](const std::string& where, const std::string& value) {
-                                     return AddPath(where, value, &compiled.paths);
-                                   }));
-    PODTAP_RETURN_IF_ERROR(ForEach(field + ".status", filter.status(),
-                                   [&](const std::string& where, const std::string& value) {
-                                     return AddStatus(where, value, &compiled.statuses);
-                                   }));
-    for (int i = 0; i < filter.reporter_size(); ++i) {
-      const std::string where = absl::StrFormat("%s.reporter[%d]", field, i);
-      if (filter.reporter(i) != v1::REPORTER_CLIENT && filter.reporter(i) != v1::REPORTER_SERVER) {
-        return FieldError(where, "%d is neither REPORTER_CLIENT nor REPORTER_SERVER",
-                          static_cast<int>(filter.reporter(i)));
-      }
-      PODTAP_RETURN_IF_ERROR(CountValue(where));
-      compiled.reporters.push_back(filter.reporter(i));
-    }
-    return compiled;
+    return absl::OkStatus();
   }
 
   absl::StatusOr<EndFilter> CompileEnd(const std::string& field, const v1::EndpointFilter& filter) {
     EndFilter compiled;
-    PODTAP_RETURN_IF_ERROR(ForEach(field + ".namespace", filter.namespace_(),
-                                   [&](const std::string&, const std::string& value) {
-                                     compiled.namespaces.push_back(value);
-                                     return absl::OkStatus();
-                                   }));
-    PODTAP_RETURN_IF_ERROR(ForEach(field + ".pod", filter.pod(),
-                                   [&](const std::string& where, const std::string& value) {
-                                     return AddPod(where, value, &compiled.pods);
-                                   }));
+    PODTAP_RETURN_IF_ERROR(
+        Take(field + ".namespace", filter.namespace_(), Same, &compiled.namespaces));
+    PODTAP_RETURN_IF_ERROR(Take(field + ".pod", filter.pod(), PodPattern::Parse, &compiled.pods));
+    PODTAP_RETURN_IF_ERROR(Take(field + ".ip", filter.ip(), ParseIpFilter, &compiled.ips));
+    PODTAP_RETURN_IF_ERROR(Take(field + ".port", filter.port(), Port, &compiled.ports));
     return compiled;
   }
 
-  template <typename Add>
-  absl::Status ForEach(const std::string& field,
-                       const google::protobuf::RepeatedPtrField<std::string>& values, Add add) {
+  // Puts what `parse` makes of each value behind `out`.
+  template <typename Values, typename Parse, typename Out>
+  absl::Status Take(const std::string& field, const Values& values, Parse parse, Out* out) {
     for (int i = 0; i < values.size(); ++i) {
       const std::string where = absl::StrFormat("%s[%d]", field, i);
-      PODTAP_RETURN_IF_ERROR(CountValue(where));
-      if (values[i].size() > kMaxValueBytes) {
+      if (++values_ > kMaxValues) {
+        return FieldError(where, "more than %d values in all filters", kMaxValues);
+      }
+      if (SizeOf(values[i]) > kMaxValueBytes) {
         return FieldError(where, "longer than %d bytes", kMaxValueBytes);
       }
-      PODTAP_RETURN_IF_ERROR(add(where, values[i]));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status CountValue(const std::string& field) {
-    return ++values_ > kMaxValues
-               ? FieldError(field, "more than %d values in all filters", kMaxValues)
-               : absl::OkStatus();
-  }
-
-  static NamePattern ToPattern(std::string_view value) {
-    const bool is_prefix = !value.empty() && value.back() == '*';
-    return {std::string(value.substr(0, value.size() - (is_prefix ? 1 : 0))), is_prefix};
-  }
-
-  static absl::Status AddPod(const std::string& field, const std::string& value,
-                             std::vector<PodPattern>* pods) {
-    PodPattern pattern;
-    std::string_view name = value;
-    if (const size_t slash = name.find('/'); slash != std::string_view::npos) {
-      pattern.name_space = name.substr(0, slash);
-      name.remove_prefix(slash + 1);
-    }
-    if (name.empty() || name.find('/') != std::string_view::npos) {
-      return FieldError(field, "%s is neither NAME, PREFIX* nor NAMESPACE/NAME", Quoted(value));
-    }
-    pattern.name = ToPattern(name);
-    pods->push_back(std::move(pattern));
-    return absl::OkStatus();
-  }
-
-  absl::Status AddPath(const std::string& field, const std::string& value,
-                       std::vector<PathPattern>* paths) {
-    PathPattern pattern;
-    if (!value.empty() && value[0] == '~') {
-      if (++expressions_ > kMaxExpressions) {
-        return FieldError(field, "more than %d expressions in all filters", kMaxExpressions);
+      absl::StatusOr<typename Out::value_type> parsed = parse(values[i]);
+      if (!parsed.ok()) {
+        return FieldError(where, "%s", parsed.status().message());
       }
-      RE2::Options options;
-      options.set_log_errors(false);
-      options.set_max_mem(kMaxExpressionMemory);
-      pattern.expression = std::make_unique<RE2>(value.substr(1), options);
-      if (!pattern.expression->ok()) {
-        return FieldError(field, "%s is not an RE2 expression: %s", Quoted(value.substr(1)),
-                          SafeText(pattern.expression->error(), 200));
-      }
-    } else if (value == "*") {
-      // The asterisk form of OPTIONS; as a prefix it would say nothing.
-      pattern.name = {value, false};
-    } else {
-      pattern.name = ToPattern(value);
+      out->push_back(*std::move(parsed));
     }
-    paths->push_back(std::move(pattern));
     return absl::OkStatus();
   }
 
-  // Three digits; nullopt for anything else.
-  static std::optional<uint32_t> ParseStatus(std::string_view text) {
-    if (text.size() != 3 || text[0] == '0' ||
-        !std::all_of(text.begin(), text.end(), absl::ascii_isdigit)) {
-      return std::nullopt;
+  static absl::Status CompileDuration(const std::string& field, const v1::EventFilter& filter,
+                                      uint64_t* ns) {
+    const int64_t seconds = filter.min_duration().seconds();
+    const int64_t nanos = filter.min_duration().nanos();
+    if (seconds < 0 || seconds >= std::numeric_limits<int64_t>::max() / kNsPerSecond || nanos < 0 ||
+        nanos >= kNsPerSecond) {
+      return FieldError(field, "is negative or out of range");
     }
-    return static_cast<uint32_t>((text[0] - '0') * 100 + (text[1] - '0') * 10 + (text[2] - '0'));
+    *ns = static_cast<uint64_t>(seconds * kNsPerSecond + nanos);
+    return absl::OkStatus();
   }
 
-  static absl::Status AddStatus(const std::string& field, const std::string& value,
-                                std::vector<StatusRange>* statuses) {
-    const std::string_view text = value;
-    std::optional<uint32_t> first = ParseStatus(text);
-    std::optional<uint32_t> last = first;
-    if (text.size() == 3 && (text.substr(1) == "xx" || text.substr(1) == "XX")) {
-      first = ParseStatus(std::string{text[0], '0', '0'});
-      last = ParseStatus(std::string{text[0], '9', '9'});
-    } else if (text.size() == 7 && text[3] == '-') {
-      first = ParseStatus(text.substr(0, 3));
-      last = ParseStatus(text.substr(4));
+  static size_t SizeOf(const std::string& value) { return value.size(); }
+  static size_t SizeOf(int64_t) { return 0; }
+
+  static absl::StatusOr<std::string> Same(const std::string& value) { return value; }
+
+  absl::StatusOr<PathPattern> Path(const std::string& value) {
+    if (value.starts_with('~') && ++expressions_ > kMaxExpressions) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("more than %d expressions in all filters", kMaxExpressions));
     }
-    if (!first || !last || *first > *last) {
-      return FieldError(field, "%s is neither a status (404), a class (5xx) nor a range (400-499)",
-                        Quoted(value));
+    return PathPattern::Parse(value);
+  }
+
+  static absl::StatusOr<uint32_t> Port(uint32_t value) {
+    if (value < 1 || value > 65'535) {
+      return absl::InvalidArgumentError(absl::StrFormat("%d is not a port from 1 to 65535", value));
     }
-    statuses->push_back({*first, *last});
-    return absl::OkStatus();
+    return value;
+  }
+
+  static absl::StatusOr<v1::Reporter> Reporter(int value) {
+    if (value != v1::REPORTER_CLIENT && value != v1::REPORTER_SERVER) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("%d is neither REPORTER_CLIENT nor REPORTER_SERVER", value));
+    }
+    return static_cast<v1::Reporter>(value);
+  }
+
+  static absl::StatusOr<v1::Outcome> Outcome(int value) {
+    if (value == v1::OUTCOME_UNSPECIFIED || !v1::Outcome_IsValid(value)) {
+      return absl::InvalidArgumentError(absl::StrFormat("%d is no outcome", value));
+    }
+    return static_cast<v1::Outcome>(value);
   }
 
   int values_ = 0;
   int expressions_ = 0;
 };
 
-bool AnyMatches(const std::vector<CompiledFilter>& filters, const store::EventFields& event) {
+bool AnyMatches(const std::vector<CompiledFilter>& filters, store::EventView& event) {
   return std::any_of(filters.begin(), filters.end(),
                      [&](const CompiledFilter& filter) { return filter.Matches(event); });
 }
@@ -318,7 +310,7 @@ absl::StatusOr<EventMatcher> EventMatcher::Compile(const EventFilters& include,
   return EventMatcher(std::move(filters));
 }
 
-bool EventMatcher::Matches(const store::EventFields& event) const {
+bool EventMatcher::Matches(store::EventView& event) const {
   return (filters_->include.empty() || AnyMatches(filters_->include, event)) &&
          !AnyMatches(filters_->exclude, event);
 }

@@ -22,7 +22,7 @@ class EventMatcher {
   ~EventMatcher();
 
   // Matches one of include (or include is empty) and none of exclude.
-  bool Matches(const store::EventFields& event) const;
+  bool Matches(store::EventView& event) const;
 
  private:
   struct Filters;

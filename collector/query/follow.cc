@@ -46,6 +46,7 @@ absl::Status Follow::FindStart(const v1::FollowEventsRequest& request, int64_t b
   }
   if (cursor->store_id != state.store_id || cursor->row > state.last_row) {
     // Of a store that is gone: how much lay between can't be known.
+    store_changed_ = true;
     row_ = state.oldest_row - 1;
     return absl::OkStatus();
   }
@@ -66,7 +67,7 @@ absl::Status Follow::GoBack(int32_t count, int64_t budget_ns) {
   int32_t found = 0;
   uint64_t first_row = row_ + 1;
   store::ScanCallbacks callbacks;
-  callbacks.matches = [&](const store::EventFields& event) { return matcher_.Matches(event); };
+  callbacks.matches = [&](store::EventView& event) { return matcher_.Matches(event); };
   callbacks.on_event = [&](const store::ScanPosition& position, const v1::HttpEvent&) {
     first_row = position.row;
     return ++found < count;
@@ -86,6 +87,7 @@ std::string Follow::CursorAt(uint64_t row) const {
 v1::FollowEventsResponse Follow::FirstResponse() const {
   v1::FollowEventsResponse response = Heartbeat();
   response.set_expired(expired_);
+  response.set_store_changed(store_changed_);
   return response;
 }
 
@@ -109,7 +111,7 @@ absl::StatusOr<Follow::Chunk> Follow::Next() {
   uint32_t rows = 0;
   const int64_t deadline_ns = clock_->MonotonicNs() + kMaxChunkNs;
   store::ScanCallbacks callbacks;
-  callbacks.matches = [&](const store::EventFields& event) { return matcher_.Matches(event); };
+  callbacks.matches = [&](store::EventView& event) { return matcher_.Matches(event); };
   callbacks.on_event = [&](const store::ScanPosition& position, v1::HttpEvent event) {
     v1::FollowEventsResponse& response = chunk.responses.emplace_back();
     *response.mutable_event() = std::move(event);

@@ -54,6 +54,7 @@ class Follow {
   // Last row handled.
   uint64_t row_ = 0;
   uint64_t expired_ = 0;
+  bool store_changed_ = false;
 };
 
 }  // namespace podtap::query

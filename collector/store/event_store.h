@@ -88,17 +88,27 @@ struct Position {
   uint64_t sequence = 0;
 };
 
-// What filters look at. Views are valid during the call that passes them.
-struct EventFields {
-  v1::Reporter reporter = v1::REPORTER_UNSPECIFIED;
+// A stored event as filters look at it: what is asked for is looked up or decoded when it is first
+// asked for. Valid during the call that passes it, as is what it returns. When the store can't read
+// something it returns an empty value, and the scan takes care of the file.
+class EventView {
+ public:
+  virtual ~EventView() = default;
+
+  virtual v1::Reporter reporter() = 0;
   // 0 without a response.
-  uint32_t status_code = 0;
-  std::string_view method;
-  std::string_view path;
-  std::string_view source_namespace;
-  std::string_view source_pod;
-  std::string_view destination_namespace;
-  std::string_view destination_pod;
+  virtual uint32_t status_code() = 0;
+  virtual std::string_view method() = 0;
+  virtual std::string_view path() = 0;
+  virtual std::string_view node_name() = 0;
+  // Without their ports.
+  virtual const v1::Endpoint& source() = 0;
+  virtual const v1::Endpoint& destination() = 0;
+
+  // The rest, which is dearer. Fields that have a function above are not set; `*_string` fields are
+  // for text().
+  virtual const v1::BatchEvent& details() = 0;
+  virtual std::string_view text(uint32_t id) = 0;
 };
 
 enum class ScanOrder { kOldestStart, kNewestStart, kRowAscending, kRowDescending };
@@ -125,7 +135,7 @@ struct ScanRequest {
 // What the scan calls, all on the caller's thread.
 struct ScanCallbacks {
   // Whether the event is wanted. Empty: all are.
-  std::function<bool(const EventFields&)> matches;
+  std::function<bool(EventView&)> matches;
   // Takes a wanted event; false ends the scan behind it.
   std::function<bool(const ScanPosition&, v1::HttpEvent)> on_event;
   // Asked before every row; false ends the scan before that row. Empty: never ends early.

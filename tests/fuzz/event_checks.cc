@@ -119,9 +119,10 @@ std::vector<v1::HttpEvent> StoreAndExpand(v1::EventBatch batch) {
     row.sequence = batch.first_sequence() + static_cast<uint64_t>(i);
     const std::string data = store::sqlite::PackEventData(event);
     row.data = data;
-    absl::StatusOr<v1::HttpEvent> expanded = store::sqlite::ExpandEvent(row, dictionary);
+    store::sqlite::RowView view(row, dictionary);
+    absl::StatusOr<v1::HttpEvent> expanded = view.Expand();
     PODTAP_CHECK(expanded.ok());
-    PODTAP_CHECK(store::sqlite::FieldsOf(row, dictionary).ok());
+    PODTAP_CHECK(view.status().ok());
     events.push_back(*std::move(expanded));
   }
   return events;

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import unittest
 
@@ -31,8 +32,11 @@ class Query(unittest.TestCase):
             requests = [("client", "GET", "/index.html", 200), ("client", "GET", "/none", 404),
                         ("client", "POST", "/api/a", 200), ("client", "DELETE", "/api/a/b", 200),
                         ("other", "GET", "/teapot", 418), ("other", "HEAD", "/index.html", 200)]
+            trace = "0af7651916cd43dd8448eb211c80319c"
             for pod, method, path, status in requests:
                 head = ["-I"] if method == "HEAD" else ["-X", method]
+                if method == "DELETE":
+                    head += ["-H", f"traceparent: 00-{trace}-b7ad6b7169203331-01"]
                 seen = watched.in_pod(pod, "curl", "-sS", "-o", "/dev/null", "-w",
                                       "%{http_code}", *head, url + path)
                 self.assertEqual(int(seen), status)
@@ -64,6 +68,30 @@ class Query(unittest.TestCase):
                 self.assertEqual(ask("--namespace", "elsewhere"), [])
                 self.assertEqual(ask("--since", "10m"), requests)
                 self.assertEqual(ask("--until", "10m"), [])
+                other, web = watched.ip4("other"), watched.ip4("web")
+                self.assertEqual(ask("--ip", other), requests[4:])
+                self.assertEqual(ask("--ip", web + "/32"), requests)
+                self.assertEqual(ask("--ip", "fd00::/8"), [])
+                self.assertEqual(ask("--to-ip", other), [])
+                self.assertEqual(ask("--from-ip", other, "--to-ip", web), requests[4:])
+                self.assertEqual(ask("--port", "80"), requests)
+                self.assertEqual(ask("--from-port", "80"), [])
+                self.assertEqual(ask("--to-port", "80", "--to-port", "81"), requests)
+                self.assertEqual(ask("--ip", other, "--port", "80"), [], "of one and the same end")
+                self.assertEqual(ask("--node", os.uname().nodename), requests)
+                self.assertEqual(ask("--node", "elsewhere"), [])
+                self.assertEqual(ask("--host", web), requests)
+                self.assertEqual(ask("--host", web + ":81"), [])
+                self.assertEqual(ask("--outcome", "complete"), requests)
+                self.assertEqual(ask("--not", "--outcome", "complete"), [])
+                self.assertEqual(ask("--min-duration", "1us"), requests)
+                self.assertEqual(ask("--min-duration", "1h"), [])
+                self.assertEqual(ask("--trace-id", trace), requests[3:4])
+                self.assertEqual(ask("--header", "Traceparent"), requests[3:4])
+                self.assertEqual(ask("--header", "user-agent:curl/*"), requests)
+                self.assertEqual(ask("--not", "--header", "user-agent"), [])
+                self.assertEqual(ask("--header", "content-type: text/html", "--status", "200"),
+                                 [requests[0], requests[5]])
             check()
             self.assertEqual(len(watched.events_of("web", "--not", "--path", "/probe")),
                              2 * len(requests))
@@ -81,6 +109,55 @@ class Query(unittest.TestCase):
             self.assertEqual(collector.stop(), 0)
             watched.start_collector(port=watched.port, name="collector-again")
             check()
+
+    def test_a_follower_misses_and_repeats_nothing(self):
+        """The collector is killed and restarted, and so is the follower, while requests go on."""
+        with fleet.Fleet() as watched:
+            watched.add_pod("client")
+            watched.add_pod("web")
+            watched.start_nginx("web")
+            collector, _ = watched.start_watching()
+
+            def follow(name):
+                cursor = os.path.join(watched.directory, "cursor-" + name)
+                process = watched.start(name, [
+                    os.path.join(fleet.BIN, "podtap"), "observe", "--server",
+                    f"127.0.0.1:{watched.port}", "--follow", "--cursor-file", cursor, "-o", "json",
+                    "--pod", watched.netns("web"), "--reporter", "server"])
+                # It follows from its first cursor on.
+                fleet.wait_for(lambda: os.path.exists(cursor), "the first cursor")
+                return process
+            steady, resumed = follow("steady"), follow("resumed")
+            load = watched.start("load", [
+                "sh", "-c", "i=0; while [ ! -e \"$1\" ]; do i=$((i+1)); "
+                "curl -sS -o /dev/null \"http://$0/[1-20]?run=$i\" || exit 1; done",
+                watched.ip4("web"), os.path.join(watched.directory, "enough")], "client")
+
+            def lines(process):
+                return len(process.out().splitlines())
+
+            for turn in range(3):
+                seen = lines(steady)
+                fleet.wait_for(lambda seen=seen: lines(steady) > seen + 20, "the load to be seen")
+                collector.stop(signal.SIGKILL)
+                self.assertEqual(resumed.stop(), 0, resumed.err())
+                collector = watched.start_collector(port=watched.port, name=f"collector{turn}")
+                resumed = follow("resumed")
+            with open(os.path.join(watched.directory, "enough"), "wb"):
+                pass
+            self.assertEqual(load.popen.wait(60), 0, load.err())
+            made = len(watched.access_lines("web"))
+            self.assertGreater(made, 60)
+
+            def stored():
+                return watched.events_of("web", "--reporter", "server")
+            fleet.wait_for(lambda: len(stored()) == made, "all to be stored", 60)
+            wanted = sorted(event["id"] for event in stored())
+            for follower in (steady, resumed):
+                fleet.wait_for(lambda f=follower: lines(f) >= made, "the follower", 30)
+                got = [json.loads(line)["id"] for line in follower.out().splitlines()]
+                self.assertEqual(sorted(got), wanted, "none missing, none twice")
+            self.assertEqual(steady.err().count("connected again"), 3, steady.err())
 
     def test_bad_usage(self):
         for flags in (["observe", "--no-such-flag"], ["observe", "--status", "abc"],

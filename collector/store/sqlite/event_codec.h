@@ -44,11 +44,41 @@ class Dictionary {
   virtual absl::StatusOr<const Origin*> OriginOf(int64_t id) = 0;
 };
 
-// What filters look at, of a row.
-absl::StatusOr<EventFields> FieldsOf(const EventRow& row, Dictionary& dictionary);
+// A row as filters look at it. `row` and `dictionary` outlive the view.
+class RowView : public EventView {
+ public:
+  RowView(const EventRow& row, Dictionary& dictionary) : row_(row), dictionary_(dictionary) {}
 
-// The whole event.
-absl::StatusOr<v1::HttpEvent> ExpandEvent(const EventRow& row, Dictionary& dictionary);
+  v1::Reporter reporter() override { return static_cast<v1::Reporter>(row_.reporter); }
+  uint32_t status_code() override { return static_cast<uint32_t>(row_.status); }
+  std::string_view method() override { return text(static_cast<uint32_t>(row_.method)); }
+  std::string_view path() override { return text(static_cast<uint32_t>(row_.path)); }
+  std::string_view node_name() override;
+  const v1::Endpoint& source() override { return EndpointOf(row_.source); }
+  const v1::Endpoint& destination() override { return EndpointOf(row_.destination); }
+  const v1::BatchEvent& details() override;
+  std::string_view text(uint32_t id) override;
+
+  // The first failure of all calls so far.
+  const absl::Status& status() const { return status_; }
+
+  // The whole event.
+  absl::StatusOr<v1::HttpEvent> Expand();
+
+ private:
+  const v1::Endpoint& EndpointOf(int64_t id);
+  void SetTimes(v1::HttpEvent& event);
+  void SetRequest(v1::HttpRequest& request);
+  void SetResponse(v1::HttpResponse& response);
+  template <typename Ids>
+  void SetHeaders(google::protobuf::RepeatedPtrField<v1::Header>& headers, const Ids& ids);
+
+  const EventRow& row_;
+  Dictionary& dictionary_;
+  bool is_decoded_ = false;
+  v1::BatchEvent details_;
+  absl::Status status_;
+};
 
 // events.data of `event`, whose string indexes are dictionary ids already. Changes `event`.
 std::string PackEventData(v1::BatchEvent& event);

@@ -182,13 +182,15 @@ class Merge {
 absl::StatusOr<std::optional<v1::HttpEvent>> ReadWanted(FileCursor& cursor,
                                                         const ScanCallbacks& callbacks) {
   cursor.reader().TrimCaches();
+  RowView view(cursor.row(), cursor.reader());
   if (callbacks.matches) {
-    PODTAP_ASSIGN_OR_RETURN(const EventFields fields, FieldsOf(cursor.row(), cursor.reader()));
-    if (!callbacks.matches(fields)) {
+    const bool is_wanted = callbacks.matches(view);
+    PODTAP_RETURN_IF_ERROR(view.status());
+    if (!is_wanted) {
       return std::nullopt;
     }
   }
-  PODTAP_ASSIGN_OR_RETURN(v1::HttpEvent event, ExpandEvent(cursor.row(), cursor.reader()));
+  PODTAP_ASSIGN_OR_RETURN(v1::HttpEvent event, view.Expand());
   return event;
 }
 

@@ -34,7 +34,9 @@ class ObserveTest : public testing::Test {
           options_.server.ToString(), grpc::InsecureChannelCredentials(), arguments));
     };
     server_.explain = [] { return std::string(); };
-    output_.event_line = [this](const std::string& line) { return AddLine(line); };
+    output_.event_line = [this](const std::optional<std::string>& line, const std::string& cursor) {
+      return AddLine(line, cursor);
+    };
     output_.note = [this](const std::string& text) {
       const std::lock_guard lock(mutex_);
       notes_ += text + "\n";
@@ -47,11 +49,16 @@ class ObserveTest : public testing::Test {
     collector_ = *std::move(collector);
   }
 
-  // Keeps the path of each line; refuses lines beyond limit_.
-  bool AddLine(const std::string& line) {
+  // Keeps the path of each line and the last cursor; refuses lines beyond limit_.
+  bool AddLine(const std::optional<std::string>& line, const std::string& cursor) {
     const std::lock_guard lock(mutex_);
-    const size_t begin = line.find(" GET ") + 5;
-    paths_ += line.substr(begin, line.find(' ', begin) - begin);
+    cursor_ = cursor;
+    changed_.notify_all();
+    if (!line) {
+      return true;
+    }
+    const size_t begin = line->find(" GET ") + 5;
+    paths_ += line->substr(begin, line->find(' ', begin) - begin);
     ++lines_;
     changed_.notify_all();
     return lines_ < limit_;
@@ -76,6 +83,7 @@ class ObserveTest : public testing::Test {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string paths_;
+  std::string cursor_;
   std::string notes_;
   int lines_ = 0;
   int limit_ = 1'000'000;
@@ -147,6 +155,48 @@ TEST_F(ObserveTest, FollowsOverALostConnection) {
               testing::MatchesRegex("no connection to the collector at .*\nconnected again\n"));
 }
 
+TEST_F(ObserveTest, GoesOnFromACursor) {
+  Store(1, 3);
+  options_.last = 0;
+  options_.follow = true;
+  limit_ = 2;
+  std::thread observer([&] { EXPECT_TRUE(Run().ok()); });
+  {
+    // The first cursor comes before any event.
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(20), [&] { return cursor_ != ""; }));
+  }
+  Store(4, 5);
+  observer.join();
+  EXPECT_EQ(paths_, "/4/5");
+  options_.cursor = cursor_;
+  options_.last = 20;
+  limit_ = 4;
+  EXPECT_TRUE(Run().ok());
+  EXPECT_EQ(paths_, "/4/5/6/7");
+  EXPECT_EQ(notes_, "");
+}
+
+TEST_F(ObserveTest, SaysWhenTheStoreIsAnother) {
+  Store(1, 2);
+  options_.follow = true;
+  limit_ = 2;
+  EXPECT_TRUE(Run().ok());
+  options_.cursor = cursor_;
+  collector_->Stop();
+  collector_.reset();
+  const TempDir other;
+  collector_options_.store.directory = other.path();
+  Start();
+  Store(1, 1);
+  limit_ = 3;
+  EXPECT_TRUE(Run().ok());
+  EXPECT_EQ(paths_, "/1/2/1");
+  EXPECT_THAT(notes_, testing::HasSubstr("the collector's store is not the one of before"));
+  collector_->Stop();
+  collector_.reset();
+}
+
 TEST_F(ObserveTest, FollowsFromATimeWithoutRepeats) {
   Store(1, 3);
   options_.last.reset();
@@ -154,11 +204,11 @@ TEST_F(ObserveTest, FollowsFromATimeWithoutRepeats) {
   options_.follow = true;
   limit_ = 5;
   // Stored while the list is printed: in the list's time range and behind the stream's beginning.
-  output_.event_line = [this](const std::string& line) {
-    if (lines_ == 0) {
+  output_.event_line = [this](const std::optional<std::string>& line, const std::string& cursor) {
+    if (line && lines_ == 0) {
       Store(4, 2);
     }
-    return AddLine(line);
+    return AddLine(line, cursor);
   };
   EXPECT_TRUE(Run().ok());
   EXPECT_EQ(paths_, "/1/2/3/4/5");

@@ -87,6 +87,25 @@ TEST(ObserveOptions, WantedFiltersBecomeOneFilter) {
   EXPECT_TRUE(options.exclude.empty());
 }
 
+TEST(ObserveOptions, EveryFieldHasItsFlag) {
+  const ObserveOptions options =
+      Options({"--ip",           "10.0.0.0/8", "--port",         "80",
+               "--from-ip",      "fd00::1",    "--from-port",    "1",
+               "--to-ip",        "::/0",       "--to-port",      "65535",
+               "--node",         "n*",         "--host",         "*.a:80",
+               "--outcome",      "timeout",    "--outcome",      "NO_RESPONSE",
+               "--min-duration", "1.25s",      "--min-duration", "250ms",
+               "--min-duration", "2m",         "--trace-id",     "0af7651916cd43dd8448eb211c80319c",
+               "--header",       "accept:x"});
+  EXPECT_EQ(Text(options.include),
+            "endpoint { ip: \"10.0.0.0/8\" port: 80 } source { ip: \"fd00::1\" port: 1 } "
+            "destination { ip: \"::/0\" port: 65535 } node: \"n*\" host: \"*.a:80\" "
+            "min_duration { nanos: 250000000 } outcome: OUTCOME_TIMEOUT "
+            "outcome: OUTCOME_NO_RESPONSE trace_id: \"0af7651916cd43dd8448eb211c80319c\" "
+            "header: \"accept:x\"\n")
+      << "of several durations the least is enough";
+}
+
 TEST(ObserveOptions, NotNegatesTheNextFilterOnly) {
   ObserveOptions options = Options({"--not", "--method", "GET", "--path", "/a"});
   EXPECT_EQ(Text(options.exclude), "method: \"GET\"\n");
@@ -131,17 +150,33 @@ TEST_P(BadArguments, AreAUsageErrorOfOneLine) {
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
 }
 
+TEST(ObserveOptions, AMistakeIsNamedByItsFlag) {
+  testing::internal::CaptureStderr();
+  Parse({"--not", "--from-ip", "10.0.0.0/99"});
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "podtap: --from-ip: \"10.0.0.0/99\" is neither an IP address nor a range like "
+            "10.0.0.0/8 or fd00::/8 (see --help)\n");
+}
+
 using Arguments = std::vector<const char*>;
 INSTANTIATE_TEST_SUITE_P(
     All, BadArguments,
     testing::Values(Arguments{"--bogus"}, Arguments{"argument"}, Arguments{"--not"},
                     Arguments{"--not", "--last", "5"}, Arguments{"--not", "--not", "--path", "/"},
                     Arguments{"--path"}, Arguments{"--method", "GET", "POST"},
-                    Arguments{"--reporter", "both"}, Arguments{"--last", "-1"},
-                    Arguments{"--last", "x"}, Arguments{"--last", "100001"},
-                    Arguments{"--since", "yesterday"}, Arguments{"--until", "5"},
-                    Arguments{"--follow", "--until", "5m"}, Arguments{"-o", "yaml"},
-                    Arguments{"--server", "host"}, Arguments{"--server"},
+                    Arguments{"--reporter", "both"}, Arguments{"--status", "abc"},
+                    Arguments{"--ip", "10.0.0"}, Arguments{"--from-ip", "10.0.0.0/33"},
+                    Arguments{"--to-ip", "x"}, Arguments{"--port", "0"},
+                    Arguments{"--from-port", "65536"}, Arguments{"--to-port", "http"},
+                    Arguments{"--pod", "a/b/c"}, Arguments{"--path", "~("}, Arguments{"--host", ""},
+                    Arguments{"--min-duration", "5"}, Arguments{"--min-duration", "-1s"},
+                    Arguments{"--min-duration", "inf"}, Arguments{"--outcome", "unspecified"},
+                    Arguments{"--outcome", "good"}, Arguments{"--trace-id", "12"},
+                    Arguments{"--header", "a b"}, Arguments{"--not", "--header", ":"},
+                    Arguments{"--node"}, Arguments{"--last", "-1"}, Arguments{"--last", "x"},
+                    Arguments{"--last", "100001"}, Arguments{"--since", "yesterday"},
+                    Arguments{"--until", "5"}, Arguments{"--follow", "--until", "5m"},
+                    Arguments{"-o", "yaml"}, Arguments{"--server", "host"}, Arguments{"--server"},
                     Arguments{"--last", "1", "--last", "2"}, Arguments{"--log-level", "loud"},
                     Arguments{"--config", "/nonexistent"}, Arguments{"--status", "\x1b[31m"},
                     Arguments{"--pod", "\xff"}, Arguments{"--server", "example.com:4270"}));

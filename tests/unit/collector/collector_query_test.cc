@@ -69,6 +69,9 @@ TEST_F(CollectorTest, FollowFromAForeignCursorBeginsWithTheOldest) {
   v1::FollowEventsRequest request;
   request.set_cursor(query::EncodeCursor({.store_id = 5, .row = 100}));
   TestFollower follower(channel_, request);
+  const auto first = follower.Next();
+  ASSERT_TRUE(first);
+  EXPECT_TRUE(first->store_changed());
   EXPECT_EQ(follower.NextPaths(2), "/1/2");
   request.set_cursor("nonsense");
   TestFollower refused(channel_, request);
@@ -260,6 +263,12 @@ TEST_F(CollectorTest, CanBeDescribedByReflection) {
   for (const std::string name :
        {"podtap.v1.IngestService", "podtap.v1.QueryService", "grpc.health.v1.Health"}) {
     EXPECT_THAT(services, testing::HasSubstr(name));
+  }
+  // And what their messages are made of.
+  for (const std::string name :
+       {"podtap.v1.IngestService", "podtap.v1.QueryService", "grpc.health.v1.Health",
+        "podtap.v1.EventFilter", "podtap.v1.HttpEvent", "google.protobuf.Duration",
+        "google.protobuf.Timestamp"}) {
     const std::string file =
         Reflect(channel_, "\x22" + std::string(1, static_cast<char>(name.size())) + name);
     EXPECT_THAT(file, testing::HasSubstr(".proto"));
