@@ -2,12 +2,14 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <random>
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "agent/capture/surroundings.h"
 #include "agent/capture/tap_counters.h"
 #include "agent/ledger.h"
 #include "agent/metrics.h"
@@ -68,7 +70,12 @@ absl::Status Agent::Start() {
     stdout_sink_.emplace(
         exporter::StdoutSinkOptions{
             .origin = origin_, .format = options_.format, .colour = options_.colour},
-        [] { ::kill(::getpid(), SIGTERM); });
+        [this](int error) {
+          if (error != EPIPE) {
+            output_error_ = error;
+          }
+          ::kill(::getpid(), SIGTERM);
+        });
   }
   PODTAP_RETURN_IF_ERROR(StartCapture());
   if (options_.collector) {
@@ -91,6 +98,8 @@ absl::Status Agent::Start() {
 }
 
 absl::Status Agent::StartCapture() {
+  // Without CAP_NET_RAW the program would load, and each tap fail.
+  PODTAP_RETURN_IF_ERROR(capture::CheckCapabilities(capture::LookAround()));
   PODTAP_ASSIGN_OR_RETURN(
       program_, capture::CaptureProgram::Load(
                     {.capture_bytes = options_.capture_bytes, .ring_bytes = options_.ring_bytes}));
@@ -113,7 +122,7 @@ absl::Status Agent::StartCapture() {
   return absl::OkStatus();
 }
 
-void Agent::Stop() {
+absl::Status Agent::Stop() {
   stopping_ = true;
   watcher_.reset();
   taps_->CloseAll();
@@ -129,6 +138,8 @@ void Agent::Stop() {
     admin_->Stop();
   }
   LogSummary(unsent);
+  const int error = output_error_;
+  return error == 0 ? absl::OkStatus() : ErrnoStatus(error, "write to standard output");
 }
 
 void Agent::FillStatus(v1::AgentStatus& status) const {

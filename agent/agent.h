@@ -38,8 +38,9 @@ class Agent {
   // admin port is taken; an unreachable collector is not a failure.
   absl::Status Start();
   // Closes the taps, ends what is open, delivers what is queued (bounded in time), and logs what
-  // became of it.
-  void Stop();
+  // became of it. The status is an error when standard output ended it, for another reason than
+  // that nobody reads any more.
+  absl::Status Stop();
 
  private:
   absl::Status StartCapture();
@@ -59,6 +60,8 @@ class Agent {
   mutable enrichment::TlsInventory tls_{directory_};
   std::optional<capture::CaptureProgram> program_;
   std::optional<exporter::EventLog> log_;
+  // errno of a failed write to standard output.
+  std::atomic<int> output_error_ = 0;
   std::optional<exporter::StdoutSink> stdout_sink_;
   std::unique_ptr<Shard> shard_;
   std::optional<capture::TapSet> taps_;

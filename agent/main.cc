@@ -21,6 +21,6 @@ int main(int argc, char** argv) {
     return podtap::ReportFailure("podtap-agent", status);
   }
   podtap::WaitForStopSignal();
-  agent.Stop();
-  return podtap::kExitDone;
+  const absl::Status status = agent.Stop();
+  return status.ok() ? podtap::kExitDone : podtap::ReportFailure("podtap-agent", status);
 }

@@ -48,8 +48,8 @@ std::unique_ptr<v1::QueryService::StubInterface> Connect(const ObserveOptions& o
 void ExitOnSignal() {
   std::thread([] {
     WaitForStopSignal();
-    // A line that is being written may be stuck in a pipe that nobody reads: wait only a moment.
-    for (int i = 0; i < 20 && ftrylockfile(stdout) != 0; ++i) {
+    // A line that is being written may be stuck in a pipe that nobody reads: wait two seconds.
+    for (int i = 0; i < 200 && ftrylockfile(stdout) != 0; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     std::_Exit(kExitDone);

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/capture/surroundings.h"
 #include "bpf/capture.skel.h"
 #include "common/status.h"
 
@@ -24,14 +25,6 @@ constexpr uint32_t kMaxWakeupBytes = 128 * 1024;
 
 // libbpf writes its own lines to standard error by default; what fails is reported by Status.
 int DropLibbpfLog(libbpf_print_level, const char*, va_list) { return 0; }
-
-absl::Status LoadError(int error) {
-  if (error == EPERM || error == EACCES) {
-    return absl::PermissionDeniedError(absl::StrFormat(
-        "load capture program: %s; grant CAP_BPF and CAP_NET_RAW", strerror(error)));
-  }
-  return ErrnoStatus(error, "load capture program");
-}
 
 bpf_insn Instruction(uint8_t code, uint8_t dst, uint8_t src, int16_t offset, int32_t immediate) {
   return bpf_insn{.code = code, .dst_reg = dst, .src_reg = src, .off = offset, .imm = immediate};
@@ -98,7 +91,7 @@ absl::StatusOr<CaptureProgram> CaptureProgram::Load(const ProgramOptions& option
     bpf_map__set_max_entries(map, options.max_connections);
   }
   if (const int error = capture_bpf__load(skeleton.get()); error != 0) {
-    return LoadError(-error);
+    return ExplainLoadFailure(-error, options.ring_bytes, LookAround());
   }
   const uint32_t zero = 0;
   const int program = bpf_program__fd(skeleton->progs.pt_capture);

@@ -43,7 +43,7 @@ using TapCounters = std::array<pt_counter, PT_COUNT_SLOTS>;
 // Owns the loaded program and its maps. Thread-safe after Load: methods only call bpf(2).
 class CaptureProgram {
  public:
-  // kPermissionDenied names the capability to grant; kInvalidArgument names the bad option.
+  // kInvalidArgument names the bad option; other errors say what the kernel lacks or forbids.
   static absl::StatusOr<CaptureProgram> Load(const ProgramOptions& options);
   CaptureProgram(CaptureProgram&&) noexcept;
   CaptureProgram& operator=(CaptureProgram&&) noexcept;

@@ -122,10 +122,13 @@ void CollectorClient::OnFailed(const absl::Status& cause, const CollectorSession
     return;
   }
   outage_ = true;
+  const char* what = session.close_reason() == v1::CLOSE_REASON_STORE_UNAVAILABLE
+                         ? "takes no events"
+                         : "can't be reached";
   const char* advice = session.close_reason() == v1::CLOSE_REASON_TAKEN_OVER
                            ? "is another agent running with this node name?"
                            : "events are kept in memory meanwhile";
-  PODTAP_LOG_WARN("collector {} can't be reached: {}; {}", options_.collector.ToString(),
+  PODTAP_LOG_WARN("collector {} {}: {}; {}", options_.collector.ToString(), what,
                   refusal.empty() ? std::string(cause.message()) : refusal, advice);
   refusal_ = std::move(refusal);
 }

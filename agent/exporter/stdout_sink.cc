@@ -20,7 +20,7 @@ constexpr int kPollMs = 50;
 
 }  // namespace
 
-StdoutSink::StdoutSink(StdoutSinkOptions options, std::function<void()> on_closed)
+StdoutSink::StdoutSink(StdoutSinkOptions options, std::function<void(int)> on_closed)
     : options_(std::move(options)), on_closed_(std::move(on_closed)) {
   thread_ = std::thread([this] { Run(); });
 }
@@ -119,9 +119,10 @@ bool StdoutSink::Write(std::string_view bytes) {
     if (written >= 0) {
       bytes.remove_prefix(static_cast<size_t>(written));
     } else if (errno != EINTR && errno != EAGAIN) {
+      const int error = errno;
       closed_ = true;
       if (on_closed_) {
-        on_closed_();
+        on_closed_(error);
       }
       return false;
     }

@@ -50,8 +50,9 @@ struct StdoutSinkCounters {
 // OnEvent() belongs to one thread, all else is thread-safe. SIGPIPE must be ignored.
 class StdoutSink : public enrichment::EventSink {
  public:
-  // `on_closed` is called once, on the sink's thread, when nobody reads any more; may be empty.
-  explicit StdoutSink(StdoutSinkOptions options, std::function<void()> on_closed = {});
+  // `on_closed` is called once, on the sink's thread, with the errno of the write that failed:
+  // EPIPE when nobody reads any more, ENOSPC when a disk is full. May be empty.
+  explicit StdoutSink(StdoutSinkOptions options, std::function<void(int)> on_closed = {});
   // Stops at once when Stop() was not called.
   ~StdoutSink() override;
 
@@ -80,7 +81,7 @@ class StdoutSink : public enrichment::EventSink {
   bool TimeIsUp() const;
 
   const StdoutSinkOptions options_;
-  const std::function<void()> on_closed_;
+  const std::function<void(int)> on_closed_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Numbered> queue_;

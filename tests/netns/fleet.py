@@ -204,12 +204,12 @@ class Fleet:
 
     # The programs.
 
-    def start_collector(self, *flags, port=None, name="collector"):
+    def start_collector(self, *flags, port=None, name="collector", store=None):
         self.port = port or free_port()
+        store = store or os.path.join(self.directory, "store")
         process = self.start(name, [
             os.path.join(BIN, "podtap-collector"), "--listen", f"127.0.0.1:{self.port}",
-            "--admin-listen", "127.0.0.1:0",
-            "--store", "sqlite:" + os.path.join(self.directory, "store"), *flags])
+            "--admin-listen", "127.0.0.1:0", "--store", "sqlite:" + store, *flags])
         wait_for(lambda: self.can_connect(self.port), "the collector to listen")
         return process
 

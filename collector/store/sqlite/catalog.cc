@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -59,6 +60,16 @@ void RemoveOrphans(const std::string& directory, const std::vector<std::string>&
   }
 }
 
+// Whether the file holds something that does not begin as a write-ahead log does. One that was cut
+// short in its header has no rows yet.
+bool LogIsDamaged(const std::string& path) {
+  constexpr size_t kHeaderBytes = 32;
+  constexpr std::string_view kMagic = "\x37\x7f\x06";
+  std::ifstream file(path, std::ios::binary);
+  char header[kHeaderBytes] = {};
+  return file.read(header, sizeof(header)) && std::string_view(header, kMagic.size()) != kMagic;
+}
+
 // When the hour in the file's name was over; nullopt for a name that is not ours.
 std::optional<int64_t> EndOfHourNs(const std::string& name) {
   constexpr size_t kBegin = sizeof(kPrefix) - 1;
@@ -74,6 +85,12 @@ std::optional<int64_t> EndOfHourNs(const std::string& name) {
     return std::nullopt;
   }
   return absl::ToUnixNanos(hour + absl::Hours(1));
+}
+
+absl::Status Unusable(int error, const char* attempt, const std::string& directory) {
+  return absl::ErrnoToStatus(
+      error,
+      absl::StrFormat("%s %s (make it usable, or choose another --store)", attempt, directory));
 }
 
 bool IsSetAside(const std::string& name) {
@@ -93,19 +110,21 @@ absl::Status Catalog::Prepare() {
   std::error_code error;
   fs::create_directories(directory_, error);
   if (error) {
-    return ErrnoStatus(error.value(), "make store directory %s", directory_);
+    return Unusable(error.value(), "make store directory", directory_);
   }
   if (::access(directory_.c_str(), R_OK | W_OK | X_OK) != 0) {
-    return ErrnoStatus(errno, "use store directory %s", directory_);
+    return Unusable(errno, "use store directory", directory_);
   }
   const std::string lock_path = directory_ + "/lock";
   lock_.Reset(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock_.valid()) {
-    return ErrnoStatus(errno, "open %s", lock_path);
+    return Unusable(errno, "write to store directory", directory_);
   }
   if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     return absl::FailedPreconditionError(
-        absl::StrFormat("store directory %s is in use by another process", directory_));
+        absl::StrFormat("store directory %s is in use by another process; give each collector a "
+                        "--store of its own",
+                        directory_));
   }
   return absl::OkStatus();
 }
@@ -118,6 +137,7 @@ absl::Status Catalog::LoadFiles(Marks* marks) {
       continue;
     }
     const std::string path = directory_ + "/" + name;
+    PODTAP_RETURN_IF_ERROR(SetBadLogAside(path));
     const absl::StatusOr<std::shared_ptr<PartitionFile>> file = LoadFile(path, marks);
     if (file.ok()) {
       files_.push_back(*file);
@@ -140,6 +160,24 @@ absl::Status Catalog::LoadFiles(Marks* marks) {
   std::sort(files_.begin(), files_.end(), [](const auto& a, const auto& b) {
     return a->header().first_row < b->header().first_row;
   });
+  return absl::OkStatus();
+}
+
+// SQLite takes a write-ahead log that it can't read for an empty one, without a word. The newest
+// rows were in it.
+absl::Status Catalog::SetBadLogAside(const std::string& path) {
+  const std::string log_path = path + "-wal";
+  if (!LogIsDamaged(log_path)) {
+    return absl::OkStatus();
+  }
+  PODTAP_LOG_ERROR(
+      "write-ahead log {} can't be read and is set aside as {}{}; the newest events of its file "
+      "may be gone",
+      log_path, log_path, kCorruptSuffix);
+  if (::rename(log_path.c_str(), (log_path + kCorruptSuffix).c_str()) != 0) {
+    return ErrnoStatus(errno, "rename %s", log_path);
+  }
+  set_aside_at_open_ = true;
   return absl::OkStatus();
 }
 

@@ -54,6 +54,7 @@ class Catalog {
   explicit Catalog(std::string directory) : directory_(std::move(directory)) {}
   absl::Status Prepare();
   absl::Status LoadFiles(Marks* marks);
+  absl::Status SetBadLogAside(const std::string& path);
   void Erase(const PartitionFile* file);
   // The same for files set aside, which may take `bytes_left`. Returns the bytes that stay.
   uint64_t ExpireSetAside(int64_t now_ns, int64_t retention_ns, uint64_t bytes_left);

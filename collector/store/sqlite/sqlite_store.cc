@@ -45,8 +45,10 @@ absl::Status SqliteStore::OpenFiles() {
   }
   const absl::Status status = EnsureWriter(clock_->WallNs());
   if (!status.ok()) {
-    return absl::Status(status.code(), absl::StrFormat("write to store directory %s: %s",
-                                                       options_.directory, status.message()));
+    return absl::Status(status.code(),
+                        absl::StrFormat("write to store directory %s: %s; make room there, or "
+                                        "choose another --store",
+                                        options_.directory, status.message()));
   }
   RunMaintenance();
   return absl::OkStatus();

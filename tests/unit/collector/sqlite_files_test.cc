@@ -4,7 +4,9 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "collector/ingest/batch_decoder.h"
 #include "collector/store/sqlite/database.h"
@@ -128,6 +130,67 @@ TEST_F(SqliteStoreTest, SetsACorruptFileAside) {
   EXPECT_EQ(directory_.Names(".corrupt").size(), 1u);
   EXPECT_NE(store_->State().store_id, store_id) << "cursors into the lost file must not be taken";
   EXPECT_EQ(Store(MakeBatch(1, 3, 3)).stored, 1u);
+}
+
+// Each kind of damage to the older of two files: the newer one's events stay, what can't be read is
+// set aside, and storing goes on.
+TEST_F(SqliteStoreTest, KeepsWhatIsIntactWhateverIsDamaged) {
+  const auto write = [](const std::string& path, const std::string& bytes) {
+    std::ofstream(path, std::ios::binary) << bytes;
+  };
+  struct Row {
+    const char* what;
+    std::function<void(const std::string& path)> damage;
+    const char* left;
+    size_t set_aside;
+  };
+  const Row rows[] = {
+      {"nothing", [](const std::string&) {}, "/1 /2 /3 /4", 0},
+      {"empty", [&](const std::string& path) { write(path, ""); }, "/3 /4", 1},
+      {"zeros", [&](const std::string& path) { write(path, std::string(65'536, '\0')); }, "/3 /4",
+       1},
+      {"garbage", [&](const std::string& path) { write(path, std::string(65'536, '\xa5')); },
+       "/3 /4", 1},
+      {"cut in half",
+       [](const std::string& path) {
+         std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
+       },
+       "/3 /4", 1},
+      {"garbage in the log",
+       [&](const std::string& path) { write(path + "-wal", std::string(9'000, '\xa5')); },
+       "/1 /2 /3 /4", 1},
+      {"garbage in the shared memory",
+       [&](const std::string& path) { write(path + "-shm", std::string(32'768, '\xa5')); },
+       "/1 /2 /3 /4", 0},
+      {"a log without its database",
+       [&](const std::string& path) {
+         std::filesystem::remove(path);
+         write(path + "-wal", "x");
+       },
+       "/3 /4", 0},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.what);
+    const TempDir directory;
+    options_.directory = directory.path();
+    Open();
+    Store(MakeBatch(1, 1, 2));
+    const std::string path = directory.path() + "/" + directory.Names(".db").front();
+    clock_.Advance(kHourNs);
+    Store(MakeBatch(1, 3, 2));
+    store_.reset();
+    row.damage(path);
+    Open();
+    store_->Maintain();
+    // A cut may be noticed by the first who reads.
+    ReadAll(*store_);
+    store_->Maintain();
+    EXPECT_EQ(Paths(ReadAll(*store_, {.order = ScanOrder::kRowAscending})), row.left);
+    EXPECT_EQ(directory.Names(".corrupt").size() + directory.Names(".schema-").size(),
+              row.set_aside);
+    EXPECT_EQ(Store(MakeBatch(1, 4, 2)).stored, 1u) << "and it is known what was stored";
+    store_.reset();
+  }
 }
 
 TEST_F(SqliteStoreTest, LeavesOutAFileThatTurnsOutCorrupt) {

@@ -84,15 +84,31 @@ TEST_F(StdoutSinkTest, StopPrintsWhatWaits) {
 }
 
 TEST_F(StdoutSinkTest, SaysWhenNobodyReads) {
-  std::promise<void> closed;
-  StdoutSink sink(Options(), [&] { closed.set_value(); });
+  std::promise<int> closed;
+  StdoutSink sink(Options(), [&](int error) { closed.set_value(error); });
   read_end_.Reset();
   sink.OnEvent(MakeEvent());
-  ASSERT_EQ(closed.get_future().wait_for(seconds(10)), std::future_status::ready);
+  std::future<int> error = closed.get_future();
+  ASSERT_EQ(error.wait_for(seconds(10)), std::future_status::ready);
+  EXPECT_EQ(error.get(), EPIPE);
   EXPECT_TRUE(sink.closed());
   sink.OnEvent(MakeEvent());
   sink.Stop(seconds(10));
   EXPECT_EQ(sink.counters().dropped, 2u);
+  ExpectIdentity(sink);
+}
+
+TEST_F(StdoutSinkTest, SaysWhenADiskIsFull) {
+  const UniqueFd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+  ASSERT_TRUE(full.valid());
+  StdoutSinkOptions options = Options();
+  options.fd = full.get();
+  std::promise<int> closed;
+  StdoutSink sink(options, [&](int error) { closed.set_value(error); });
+  sink.OnEvent(MakeEvent());
+  EXPECT_EQ(closed.get_future().get(), ENOSPC);
+  sink.Stop(seconds(10));
+  EXPECT_EQ(sink.counters().dropped, 1u);
   ExpectIdentity(sink);
 }
 

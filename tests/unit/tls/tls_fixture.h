@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 
@@ -125,8 +126,8 @@ class TlsFixture : public ::testing::Test {
             }};
     return cli::Observe(options, server,
                         {.event_line =
-                             [this](const std::string&) {
-                               ++observed_;
+                             [this](const std::optional<std::string>& line, const std::string&) {
+                               observed_ += line ? 1 : 0;
                                return true;
                              },
                          .note = [](const std::string&) {}});
