@@ -63,14 +63,15 @@ class OneLine(unittest.TestCase):
             self.assertIn(word, result.stderr)
 
     def collector(self, store, exit_code, *words, port=0, prefix=()):
-        self.check([*prefix, COLLECTOR, "--admin-listen", "", "--listen", f"127.0.0.1:{port}", "--store",
-                    "sqlite:" + store], exit_code, *words)
+        self.check([*prefix, COLLECTOR, "--admin-listen", "", "--listen", f"127.0.0.1:{port}",
+                    "--store", "sqlite:" + store], exit_code, *words)
 
     def test_the_agent_names_what_the_kernel_refuses(self):
         for kept, missing in (("+net_raw", "CAP_BPF"), ("+bpf", "CAP_NET_RAW")):
             with self.subTest(missing=missing):
                 self.check(["setpriv", "--bounding-set", f"-all,{kept}", "--inh-caps",
-                            f"-all,{kept}", AGENT, "--admin-listen", "", "--stdout"], 1, f"{missing} is missing", "grant")
+                            f"-all,{kept}", AGENT, "--admin-listen", "", "--stdout"],
+                           1, f"{missing} is missing", "grant")
         with self.subTest("seccomp"):
             self.check([AGENT, "--admin-listen", "", "--stdout"], 1, "seccomp profile blocks bpf()", "allow it",
                        preexec_fn=block_bpf)

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -9,12 +11,52 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <thread>
 
 #include "absl/strings/str_format.h"
 
 namespace podtap::testing {
+namespace {
+
+constexpr uint32_t kBigTcpBytes = 185'000;
+// IFLA_GSO_IPV4_MAX_SIZE and IFLA_GRO_IPV4_MAX_SIZE, which Linux 6.1's headers lack.
+constexpr uint16_t kBigTcpAttributes[] = {IFLA_GSO_MAX_SIZE, IFLA_GRO_MAX_SIZE, 63, 64};
+
+// In the calling thread's namespace. iproute2 of Debian 12 does not know the IPv4 ones.
+bool SetBigTcp(const std::string& interface_name) {
+  struct {
+    nlmsghdr header;
+    ifinfomsg link;
+    struct {
+      rtattr header;
+      uint32_t value;
+    } attributes[std::size(kBigTcpAttributes)];
+  } request{};
+  request.header.nlmsg_len = sizeof(request);
+  request.header.nlmsg_type = RTM_NEWLINK;
+  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+  request.link.ifi_index = static_cast<int>(::if_nametoindex(interface_name.c_str()));
+  for (size_t i = 0; i < std::size(kBigTcpAttributes); ++i) {
+    request.attributes[i].header = {.rta_len = sizeof(request.attributes[i]),
+                                    .rta_type = kBigTcpAttributes[i]};
+    request.attributes[i].value = kBigTcpBytes;
+  }
+  struct {
+    nlmsghdr header;
+    nlmsgerr error;
+    char rest[1024];
+  } answer{};
+  const UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  return ::send(fd.get(), &request, sizeof(request), 0) == sizeof(request) &&
+         ::recv(fd.get(), &answer, sizeof(answer), 0) >=
+             static_cast<ssize_t>(sizeof(answer.header) + sizeof(answer.error)) &&
+         answer.header.nlmsg_type == NLMSG_ERROR && answer.error.error == 0;
+}
+
+}  // namespace
 
 void RunCommand(const std::string& command) {
   FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
@@ -70,6 +112,12 @@ void PodNetns::AddAddresses(const std::string& host, const std::string& pod) {
   RunCommand(absl::StrFormat(
       "ip addr add %s dev %s %s && nsenter --net=/run/netns/%s ip addr add %s dev eth0 %s", host,
       host_interface_, options, name_, pod, options));
+}
+
+bool PodNetns::AllowBigTcp() const {
+  bool inside = false;
+  Inside([&] { inside = SetBigTcp("eth0"); });
+  return inside && SetBigTcp(host_interface_);
 }
 
 void PodNetns::Inside(const std::function<void()>& body) const {
