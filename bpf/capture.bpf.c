@@ -119,7 +119,8 @@ __noinline int pt_copy(struct __sk_buff *skb)
 		work->record.tail_len = PT_TAIL_BYTES;
 		return PT_COUNT_SAMPLED;
 	}
-	if (length <= pt_capture_bytes || (starts_message && length <= PT_HEAD_COPY_BYTES)) {
+	if (length <= pt_capture_bytes ||
+	    ((starts_message | work->whole) && length <= PT_HEAD_COPY_BYTES)) {
 		/* The verifier must see 1 <= length <= PT_HEAD_COPY_BYTES in the register it uses.
 		 */
 		length = ((length - 1) & (PT_HEAD_COPY_BYTES - 1)) + 1;
@@ -193,8 +194,89 @@ __noinline int pt_report(struct __sk_buff *skb)
 	state->reported_ns = work->now;
 	if (work->beginning.is_request | work->beginning.is_response)
 		state->copied = copied;
-	else if (state->copied < PT_FEEDBACK_BYTES)
+	else if (state->copied < PT_WHOLE_BYTES)
 		state->copied += copied;
+	return reason;
+}
+
+/* Whether the packet is the client's, as far as that is known. */
+static __always_inline int pt_is_from_client(const struct pt_connection *connection,
+					     __u64 direction)
+{
+	__u64 client_from_pod = !!(connection->flags & PT_FLAG_CLIENT_FROM_POD);
+
+	return connection->flags & PT_FLAG_CLIENT_KNOWN &&
+	       client_from_pod == (direction == PT_FROM_POD);
+}
+
+/*
+ * Reports what one record holds of the front of a client's large payload, and takes it off. Call it
+ * while it returns PT_COUNT_REASONS; anything else is the reason why the rest is lost.
+ */
+__noinline int pt_report_front(struct __sk_buff *skb)
+{
+	struct pt_work *work = pt_get_work();
+	struct pt_connection *connection;
+	struct pt_direction_state *state;
+	struct pt_record *record;
+
+	if (!work)
+		return PT_COUNT_READ_FAILED;
+	if (work->packet.payload_len <= PT_HEAD_COPY_BYTES)
+		return PT_COUNT_REASONS;
+	connection = bpf_map_lookup_elem(&connections, &work->key);
+	if (!connection)
+		return PT_COUNT_TABLE_FULL;
+	if (!pt_has_share(work, PT_PAYLOAD_SHARE))
+		return PT_COUNT_FAIR_SHARE;
+	if (work->waiting > pt_pressure_bytes)
+		return PT_COUNT_REASONS;
+	if (bpf_skb_load_bytes(skb, work->packet.payload, work->payload, PT_HEAD_COPY_BYTES))
+		return PT_COUNT_READ_FAILED;
+	record = &work->record;
+	pt_fill(record, &work->key, connection, work->packet.direction);
+	record->time_ns = work->now;
+	record->seq = work->packet.seq;
+	record->payload_len = PT_HEAD_COPY_BYTES;
+	record->head_len = PT_HEAD_COPY_BYTES;
+	if (pt_submit(work, PT_HEAD_COPY_BYTES))
+		return PT_COUNT_RING_FULL;
+	state = pt_state(connection, work->packet.direction);
+	state->reported_ns = work->now;
+	if (work->beginning.is_request)
+		state->copied = 0;
+	state->copied += PT_HEAD_COPY_BYTES;
+	work->beginning.is_request = 0;
+	work->packet.payload += PT_HEAD_COPY_BYTES;
+	work->packet.payload_len -= PT_HEAD_COPY_BYTES;
+	work->packet.seq += PT_HEAD_COPY_BYTES;
+	return PT_COUNT_REASONS;
+}
+
+/*
+ * Looks closer at a payload of the client: at methods that pt_read_beginning() does not know, where
+ * it matters, and at what is behind a head in one segment. Returns as pt_report_front() does.
+ */
+static __always_inline int pt_track_client(struct __sk_buff *skb, struct pt_work *work,
+					   struct pt_connection *connection,
+					   struct pt_direction_state *state)
+{
+	int reason = PT_COUNT_REASONS;
+
+	if (!work->beginning.is_request &&
+	    (connection->verdict == PT_UNDECIDED || work->packet.payload_len > pt_capture_bytes))
+		work->beginning.is_request = pt_starts_with_method(skb) == 1;
+	if (work->beginning.is_request)
+		connection->verdict = PT_HTTP;
+	else if (connection->verdict != PT_HTTP || state->copied >= PT_WHOLE_BYTES)
+		return PT_COUNT_REASONS;
+	work->whole = 1;
+#pragma unroll
+	for (int i = 1; i < PT_WHOLE_BYTES / PT_HEAD_COPY_BYTES; i++) {
+		reason = pt_report_front(skb);
+		if (reason != PT_COUNT_REASONS)
+			break;
+	}
 	return reason;
 }
 
@@ -220,6 +302,12 @@ static __always_inline int pt_track(struct __sk_buff *skb, struct pt_work *work,
 	if (work->packet.payload_len && work->packet.payload_len != had_payload &&
 	    pt_read_beginning(skb))
 		return PT_COUNT_READ_FAILED;
+	work->whole = 0;
+	if (work->packet.payload_len && pt_is_from_client(connection, work->packet.direction)) {
+		reason = pt_track_client(skb, work, connection, state);
+		if (reason != PT_COUNT_REASONS)
+			return reason;
+	}
 	reason = pt_report(skb);
 	return reason == PT_COUNT_CLOSING && had_payload ? PT_COUNT_SKIPPED : reason;
 }

@@ -18,7 +18,7 @@
 #define PT_ABI_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-#define PT_ABI_VERSION 2
+#define PT_ABI_VERSION 3
 
 /* Taps that can be open at once. */
 #define PT_MAX_TAPS 1024
@@ -26,6 +26,11 @@
 #define PT_HEAD_COPY_BYTES 16384
 /* Last bytes of a payload that is too long to be copied whole. */
 #define PT_TAIL_BYTES 64
+/*
+ * Bytes behind a request's start that are copied whole, in records of PT_HEAD_COPY_BYTES: a client
+ * that does not wait may put its next head behind a body, in the middle of a large segment.
+ */
+#define PT_WHOLE_BYTES 65536
 /* Payload bytes per direction that an undecided connection may have copied. */
 #define PT_UNDECIDED_BYTES 4096
 /* Most bytes of payload in a record. */
@@ -63,8 +68,8 @@ enum pt_cb {
 #define PT_TCP_ACK 0x10
 
 /*
- * One ring record: this header, then head_len bytes from the start of the payload, then tail_len
- * bytes from its end.
+ * One ring record: a segment, a part of one, or a run of them. This header, then head_len bytes from
+ * the start of the payload, then tail_len bytes from its end.
  */
 struct pt_record {
 	__u64 time_ns;	 /* bpf_ktime_get_ns(); of the last segment when coalesced */

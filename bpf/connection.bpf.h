@@ -6,6 +6,8 @@
 #define PT_TLS_HANDSHAKE    0x16
 #define PT_TLS_CLIENT_HELLO 1
 #define PT_TLS_SERVER_HELLO 2
+/* Longest method that is looked for, its space and a byte of the target. */
+#define PT_METHOD_BYTES 20
 
 /*
  * The handshake type when the payload's first eight bytes begin a TLS record with a hello of less
@@ -76,6 +78,29 @@ static __always_inline int pt_can_begin_message(__u64 byte)
 	if (byte < 0x80)
 		return high >> (byte - 0x40) & 1;
 	return 0;
+}
+
+/*
+ * Whether the payload starts with a method of any kind: a token, a space, the start of a target.
+ * Stricter than the first byte, wider than pt_read_beginning(); for clients' payloads only.
+ */
+__noinline int pt_starts_with_method(struct __sk_buff *skb)
+{
+	struct pt_work *work = pt_get_work();
+	__u8 start[PT_METHOD_BYTES];
+	int in_token = 1, found = 0;
+
+	if (!work || work->packet.payload_len < sizeof(start))
+		return 0;
+	if (bpf_skb_load_bytes(skb, work->packet.payload, start, sizeof(start)))
+		return 0;
+#pragma unroll
+	for (int i = 0; i < PT_METHOD_BYTES - 1; i++) {
+		if (in_token && start[i] == ' ')
+			found = i && start[i + 1] > ' ';
+		in_token = in_token && start[i] > ' ' && pt_can_begin_message(start[i]);
+	}
+	return found;
 }
 
 /* Notes a SYN or SYN-ACK. A SYN ends whatever had the tuple before. */

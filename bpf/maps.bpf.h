@@ -111,6 +111,7 @@ struct pt_work {
 	struct pt_connection_key key;
 	struct pt_beginning beginning;
 	__u64 now;
+	__u64 whole;   /* the payload is copied whole if one record holds it */
 	__u64 waiting; /* bytes in the ring, as of pt_has_share() */
 	/* Entries under construction. */
 	struct pt_handshake handshake;

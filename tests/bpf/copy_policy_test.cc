@@ -255,6 +255,37 @@ TEST_F(CopyPolicyTest, UndecidedConnectionIsCopiedUpToItsLimitAndHttpLiftsIt) {
   EXPECT_EQ(Last().head, "seen");
 }
 
+TEST_F(CopyPolicyTest, MethodOfAnyKindMakesAConnectionHttp) {
+  for (const std::string method : {"PROPFIND", "x-brew", "0", "BASELINE-CONTROL"}) {
+    CaptureHarness harness({.l3_base = 0, .capture_bytes = 256});
+    TcpConversation conversation(harness);
+    conversation.Open();
+    const std::string request = method + " / HTTP/1.1\r\nX: " + std::string(2000, 'x');
+    conversation.Send(Direction::kFromPod, request);
+    EXPECT_EQ(harness.Records().back().head, request);
+    // Beyond what an undecided connection may have copied.
+    for (int i = 0; i < 100; ++i) {
+      conversation.Send(Direction::kFromPod, std::string(100, 'x'));
+    }
+    EXPECT_EQ(harness.Count(PT_COUNT_COPIED), 101u) << method;
+  }
+}
+
+TEST_F(CopyPolicyTest, WhatOnlyResemblesAMethodLeavesAConnectionUndecided) {
+  for (const std::string begin :
+       {"x-brew\t/ HTTP/1.1\r\n\r\n", "PROPFIND  / HTTP/1.1\r\n\r\n",
+        "NO-METHOD-IS-AS-LONG-AS-THIS / HTTP/1.1", "a\r\nb c d e f g h i j k l"}) {
+    CaptureHarness harness({.l3_base = 0});
+    TcpConversation conversation(harness);
+    conversation.Open();
+    conversation.Send(Direction::kFromPod, begin);
+    for (int i = 0; i < 50; ++i) {
+      conversation.Send(Direction::kFromPod, std::string(100, 'x'));
+    }
+    EXPECT_GT(harness.Count(PT_COUNT_UNDECIDED), 0u) << begin;
+  }
+}
+
 TEST_F(CopyPolicyTest, LongRequestBodyDoesNotMakeItsConnectionUndecided) {
   TcpConversation conversation(harness_);
   conversation.Open();

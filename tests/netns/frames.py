@@ -1,4 +1,4 @@
-"""Ethernet frames by hand, and sockets that put them on an interface inside a pod, or look at them."""
+"""Ethernet frames by hand, put on interfaces of pods or looked at there, and connections of such."""
 
 import ctypes
 import socket
@@ -79,6 +79,35 @@ def packet_socket(interface, netns=None, protocol=0):
     thread.start()
     thread.join()
     return made[0]
+
+
+class Conversation:
+    """One connection between addresses that no stack owns, so that nobody else answers."""
+
+    def __init__(self, subnet, port, sockets, v6=False):
+        """The client's frames go to sockets[0], the server's to sockets[1]."""
+        prefix = f"fd00:{subnet}:77::" if v6 else f"10.{subnet}.77."
+        self.addresses = (prefix + "201", prefix + "202")
+        self.ports = (port, 80)
+        self.sockets = sockets
+        self.ordinary = Shape(v6=v6)
+        self.seqs = [1000, 5000]
+
+    def open(self):
+        self.send(0, b"", flags=SYN)
+        self.send(1, b"", flags=SYN | ACK)
+
+    def close(self):
+        self.send(0, b"", flags=FIN | ACK)
+        self.send(1, b"", flags=FIN | ACK)
+
+    def send(self, sender, payload, shape=None, flags=ACK):
+        """One segment; the sender is 0, the client, or 1, the server."""
+        ends = slice(None, None, -1) if sender else slice(None)
+        self.sockets[sender].send((shape or self.ordinary).frame(
+            (CLIENT_MAC, SERVER_MAC)[ends], self.addresses[ends], self.ports[ends],
+            self.seqs[sender], flags, payload))
+        self.seqs[sender] += len(payload) + (1 if flags & (SYN | FIN) else 0)
 
 
 class Observer:

@@ -7,7 +7,7 @@ import unittest
 
 import fleet
 import frames
-from frames import ACK, FIN, SYN, Shape
+from frames import Conversation, Shape
 
 setUpModule = fleet.need_root
 
@@ -57,34 +57,12 @@ FORMS = {
 }
 
 
-class Conversation:
-    """One exchange between addresses that no stack owns, so that nobody else answers."""
-
-    def __init__(self, watched, port):
-        self.addresses = {False: (f"10.{watched.subnet}.77.201", f"10.{watched.subnet}.77.202"),
-                          True: (f"fd00:{watched.subnet}:77::201", f"fd00:{watched.subnet}:77::202")}
-        self.port = port
-
-    def run(self, shape, path, client, server):
-        """Puts the client's frames on one socket and the server's on another."""
-        sockets = (client, server)
-        seqs = [1000, 5000]
-
-        def send(sender, how, flags, payload=b""):
-            ends = slice(None, None, -1) if sender else slice(None)
-            sockets[sender].send(how.frame(
-                (frames.CLIENT_MAC, frames.SERVER_MAC)[ends], self.addresses[how.v6][ends],
-                (self.port, 80)[ends], seqs[sender], flags, payload))
-            seqs[sender] += len(payload) + (1 if flags & (SYN | FIN) else 0)
-
-        # Handshake and ends are ordinary: what is looked at is the payload's way.
-        ordinary = Shape(v6=shape.v6)
-        send(0, ordinary, SYN)
-        send(1, ordinary, SYN | ACK)
-        send(0, shape, ACK, f"GET /{path} HTTP/1.1\r\n\r\n".encode())
-        send(1, shape, ACK, b"HTTP/1.1 204 \r\n\r\n")
-        send(0, ordinary, FIN | ACK)
-        send(1, ordinary, FIN | ACK)
+def exchange(conversation, shape, path):
+    """Handshake and ends are ordinary: what is looked at is the payload's way."""
+    conversation.open()
+    conversation.send(0, f"GET /{path} HTTP/1.1\r\n\r\n".encode(), shape)
+    conversation.send(1, b"HTTP/1.1 204 \r\n\r\n", shape)
+    conversation.close()
 
 
 class Packets(unittest.TestCase):
@@ -102,17 +80,18 @@ class Packets(unittest.TestCase):
                 frames.Observer(watched.host_interface(pod)))) for pod in watched.pods}
             ports = itertools.count(40000)
             for name in ("vlan", "qinq"):
-                Conversation(watched, next(ports)).run(
-                    SEEN[name], "bridged-" + name, inside["client"], inside["web"])
+                exchange(Conversation(watched.subnet, next(ports), (inside["client"], inside["web"])),
+                         SEEN[name], "bridged-" + name)
             # A bridge may refuse what is odd: from here on each pod is alone, and what comes to it
             # is put on the host's side.
             for pod in watched.pods:
                 fleet.run("ip", "link", "set", watched.host_interface(pod), "nomaster")
             odd = [(shape, "") for shape in itertools.chain.from_iterable(COUNTED.values())]
             for shape, path in [(shape, name) for name, shape in SEEN.items()] + odd:
-                conversation = Conversation(watched, next(ports))
-                conversation.run(shape, path, inside["client"], outside["client"])
-                conversation.run(shape, path, outside["web"], inside["web"])
+                port = next(ports)
+                for sockets in ((inside["client"], outside["client"]),
+                                (outside["web"], inside["web"])):
+                    exchange(Conversation(watched.subnet, port, sockets, shape.v6), shape, path)
             for (pod, name), forms in FORMS.items():
                 self.assertEqual(observers[pod].forms(b"GET /" + name.encode() + b" "), forms,
                                  (pod, name))

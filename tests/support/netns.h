@@ -28,8 +28,8 @@ class PodNetns {
   uint32_t host_interface_index() const;
   // Assigns `pod` to eth0 and `host` to the host's side, e.g. "10.98.0.2/24". IPv4 or IPv6.
   void AddAddresses(const std::string& host, const std::string& pod);
-  // Lets the stack make segments of more than 64 KiB on both ends ("BIG TCP"). False on a kernel that
-  // can't, which is one before 6.3 for IPv4.
+  // Lets the stack make segments of more than 64 KiB on both ends ("BIG TCP"). False on a kernel
+  // that can't, which is one before 6.3 for IPv4.
   bool AllowBigTcp() const;
   // Runs `body` on a thread of its own inside the namespace and waits for it.
   void Inside(const std::function<void()>& body) const;
