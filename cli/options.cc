@@ -35,6 +35,7 @@ struct Flags {
 
 // How to reach the collector and how to print: what environment and file may set too.
 void AddSettings(CLI::App& app, Flags& flags) {
+  app.option_defaults()->group("Settings");
   app.add_option("--server", flags.server, "Address of the collector")
       ->type_name("HOST:PORT")
       ->capture_default_str();
@@ -50,7 +51,7 @@ void AddSettings(CLI::App& app, Flags& flags) {
 // What is asked for. Only the command line says that: a PODTAP_NAMESPACE that happens to be in the
 // environment must not hide events.
 void AddQuestions(CLI::App& app, Flags& flags) {
-  app.option_defaults()->configurable(false);
+  app.option_defaults()->configurable(false)->group("Options");
   app.add_option("--last", flags.last,
                  "Newest matching events to print (default: 20; all with --since or --until)")
       ->check(CLI::Range(0, kMaxLast))

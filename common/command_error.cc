@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/nearest_name.h"
+#include "common/option_shape.h"
 
 namespace podtap {
 namespace {
@@ -64,7 +65,7 @@ std::string WrongCount(const CLI::App& app, const std::string& text) {
   if (option->count() > 1) {
     return absl::StrFormat("%s: given %d times; give it once", flag, option->count());
   }
-  return absl::StrFormat("%s: needs a value (%s)", flag, option->get_type_name());
+  return absl::StrFormat("%s: needs a value (%s)", flag, ShapeOf(*option).value_name);
 }
 
 // CLI11's "Could not convert: FLAG = value". Texts always convert.
@@ -84,7 +85,7 @@ std::string Unconvertible(const CLI::App& app, const std::string& text) {
 }  // namespace
 
 std::string ErrorText(const CLI::App& app, const CLI::Error& error) {
-  const std::string text = error.what();
+  std::string text = error.what();
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
     const std::vector<std::string> rest = app.remaining(true);
     return rest.empty() ? text : Unexpected(app, rest.front());

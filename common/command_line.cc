@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_format.h"
 #include "common/command_error.h"
+#include "common/completion.h"
+#include "common/help.h"
 #include "common/text.h"
 
 namespace podtap {
@@ -30,10 +32,16 @@ CommandLine::CommandLine(const std::string& description, const std::string& prog
 }
 
 std::optional<int> CommandLine::Parse(int argc, const char* const* argv) {
+  AddCompletionCommand(app_);
   AddVersionFlag(app_, app_.get_name() + " " PODTAP_VERSION);
   AddConfigFlag(app_);
+  SetUpHelp(app_);
   if (const std::optional<int> exit_code = ParseCommandLine(app_, argc, argv)) {
     return exit_code;
+  }
+  if (WantsCompletion(app_)) {
+    std::cout << CompletionScript(app_) << std::flush;
+    return std::cout.good() ? kExitDone : kExitFailed;
   }
   if (const absl::Status status = ApplySettings(app_, sources_); !status.ok()) {
     return UsageError(std::string(status.message()));

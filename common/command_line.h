@@ -31,8 +31,8 @@ class CommandLine {
   CLI::App& app() { return app_; }
 
   // Once. Parses argv, then fills in the settings that it does not hold. An exit code means that
-  // the program ends now: 0 after --help or --version, 2 after "PROGRAM: what is wrong" on standard
-  // error.
+  // the program ends now: 0 after --help, --version or the command `completion`, which every
+  // program has, 2 after "PROGRAM: what is wrong" on standard error.
   std::optional<int> Parse(int argc, const char* const* argv);
 
   // Prints "PROGRAM: message (see --help)" on standard error; returns kExitUsage. Where the message
