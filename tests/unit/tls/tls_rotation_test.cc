@@ -38,6 +38,7 @@ class RotationTest : public TlsFixture {
     const auto stub = v1::IngestService::NewStub(
         grpc::CreateChannel(Address().ToString(), ChannelCredentialsOf(tls)));
     grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
     const auto stream = stub->StreamEvents(&context);
     v1::StreamEventsRequest request;
     request.mutable_hello()->set_node_name(exporter::kOrigin.node_name);
