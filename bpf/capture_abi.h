@@ -68,8 +68,8 @@ enum pt_cb {
 #define PT_TCP_ACK 0x10
 
 /*
- * One ring record: a segment, a part of one, or a run of them. This header, then head_len bytes from
- * the start of the payload, then tail_len bytes from its end.
+ * One ring record: a segment, a part of one, or a run of them. This header, then head_len bytes
+ * from the start of the payload, then tail_len bytes from its end.
  */
 struct pt_record {
 	__u64 time_ns;	 /* bpf_ktime_get_ns(); of the last segment when coalesced */
