@@ -259,7 +259,7 @@ void AddCompletionCommand(CLI::App& app) {
 bool WantsCompletion(const CLI::App& app) { return app.got_subcommand(kCommand); }
 
 std::string CompletionScript(CLI::App& app) {
-  const std::string shell = app.get_subcommand(kCommand)->get_option(kShell)->as<std::string>();
+  const auto shell = app.get_subcommand(kCommand)->get_option(kShell)->as<std::string>();
   return shell == "bash" ? Bash(app) : shell == "zsh" ? Zsh(app) : Fish(app);
 }
 
