@@ -15,6 +15,9 @@ constexpr size_t kUsualHeadBytes = 1024;
 
 bool IsFold(char c) { return c == ' ' || c == '\t'; }
 
+// Also line ends: a value may be folded.
+bool IsBlank(char c) { return IsFold(c) || c == '\r' || c == '\n'; }
+
 std::string_view WithoutLineEnd(std::string_view line) {
   if (line.ends_with('\n')) line.remove_suffix(1);
   if (line.ends_with('\r')) line.remove_suffix(1);
@@ -189,18 +192,17 @@ void HeadReader::ParseFields(size_t framing_end) {
       truncated_ = true;
       continue;
     }
-    const size_t name_last = field.find_last_not_of(" \t", colon - (colon > 0 ? 1 : 0));
-    const size_t name_size = colon == 0 || name_last == std::string_view::npos ? 0 : name_last + 1;
-    size_t value_begin = field.find_first_not_of(" \t\r\n", colon + 1);
-    size_t value_size = 0;
-    if (value_begin == std::string_view::npos) {
-      value_begin = colon + 1;
-    } else {
-      value_size = field.find_last_not_of(" \t\r\n") + 1 - value_begin;
-    }
+    // Loops, since each search of std::string_view for one of several bytes calls a function per
+    // byte.
+    size_t name_size = colon;
+    while (name_size > 0 && IsFold(field[name_size - 1])) --name_size;
+    size_t value_begin = colon + 1;
+    size_t value_end = field.size();
+    while (value_end > value_begin && IsBlank(field[value_end - 1])) --value_end;
+    while (value_begin < value_end && IsBlank(field[value_begin])) ++value_begin;
     headers_.Add(static_cast<uint32_t>(field_begin), static_cast<uint32_t>(name_size),
                  static_cast<uint32_t>(field_begin + value_begin),
-                 static_cast<uint32_t>(value_size));
+                 static_cast<uint32_t>(value_end - value_begin));
   }
 }
 
