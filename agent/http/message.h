@@ -38,6 +38,9 @@ class HeaderMap {
   // The same for bytes that come after their fields.
   void SetRaw(std::string raw) { raw_ = std::move(raw); }
   void Add(uint32_t name_begin, uint32_t name_size, uint32_t value_begin, uint32_t value_size) {
+    if (entries_.empty()) {
+      entries_.reserve(kUsualFields);
+    }
     entries_.push_back({name_begin, name_size, value_begin, value_size});
   }
 
@@ -54,6 +57,9 @@ class HeaderMap {
   std::string_view raw() const { return raw_; }
 
  private:
+  // Room for the fields of most heads, at one allocation.
+  static constexpr size_t kUsualFields = 16;
+
   struct Entry {
     uint32_t name_begin;
     uint32_t name_size;
