@@ -69,6 +69,7 @@ __noinline int pt_take_skipped(void)
 	until = pt_by_direction(direction, known->skip_until[0], known->skip_until[1]);
 	seq = work->packet.seq;
 	ahead = until - seq;
+	state = pt_state(connection, direction);
 	if (ahead <= 0) {
 		/*
 		 * Behind us; left in place it would mean something again after 2 GiB.
@@ -78,12 +79,12 @@ __noinline int pt_take_skipped(void)
 			*(volatile __u32 *)&known->has_skip[PT_FROM_POD] = 0;
 		else
 			*(volatile __u32 *)&known->has_skip[PT_TO_POD] = 0;
-		return 0;
+		/* A run is pending still when the segment across the target is late or lost. */
+		return state->has_run;
 	}
 	skipped = ahead;
 	if (skipped > work->packet.payload_len)
 		skipped = work->packet.payload_len;
-	state = pt_state(connection, direction);
 	pt_extend_run(state, seq, seq + (__u32)skipped, work->now);
 	work->packet.payload += skipped;
 	work->packet.payload_len -= skipped;

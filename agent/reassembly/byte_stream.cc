@@ -10,7 +10,8 @@ namespace {
 // What a stored run costs besides its bytes, so that tiny segments are bounded too.
 constexpr uint64_t kStoredRunCost = 160;
 // One stream may hold this part of the budget, so that no single peer can use it up.
-constexpr uint64_t kStreamShare = 8;
+// It covers what a receive window of some MiB lets follow a lost segment.
+constexpr uint64_t kStreamShare = 2;
 
 // A stretch of known bytes.
 struct Known {

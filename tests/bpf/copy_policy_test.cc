@@ -109,6 +109,26 @@ TEST_F(CopyPolicyTest, SegmentAcrossTheTargetIsCopiedFromTheTargetOn) {
   EXPECT_EQ(Last().head, "more");
 }
 
+TEST_F(CopyPolicyTest, RunIsReportedBeforeWhatFollowsALostSegmentAcrossTheTarget) {
+  TcpConversation conversation(harness_);
+  const ConnectionKey key = StartDownload(conversation);
+  const uint32_t begin = conversation.seq(Direction::kToPod);
+  PostSkip(key, begin + 1000);
+  conversation.Send(Direction::kToPod, std::string(900, 's'));
+  EXPECT_EQ(harness_.Records().size(), 5u);
+  conversation.SendAt(Direction::kToPod, begin + 1100, "behind the lost one");
+  ASSERT_EQ(harness_.Records().size(), 7u);
+  const Recorded run = harness_.Records()[5];
+  EXPECT_TRUE(run.segment.coalesced);
+  EXPECT_EQ(run.segment.seq, begin);
+  EXPECT_EQ(run.segment.wire_len, 900u);
+  EXPECT_EQ(Last().head, "behind the lost one");
+  // The lost one comes: its part of the body and what follows.
+  conversation.SendAt(Direction::kToPod, begin + 900, std::string(200, 'l'));
+  EXPECT_EQ(Last().segment.seq, begin + 900);
+  EXPECT_EQ(Last().head, std::string(200, 'l'));
+}
+
 TEST_F(CopyPolicyTest, HeadBehindASkippedBodyIsCopiedAsAHead) {
   CaptureHarness harness({.l3_base = 0, .capture_bytes = 256});
   ConnectionMap map(harness.program());
