@@ -116,7 +116,7 @@ absl::Status CheckCapabilities(const Surroundings& surroundings) {
 }
 
 absl::Status ExplainLoadFailure(int error, uint32_t ring_bytes, const Surroundings& surroundings) {
-  if (const absl::Status status = CheckCapabilities(surroundings); !status.ok()) {
+  if (absl::Status status = CheckCapabilities(surroundings); !status.ok()) {
     return status;
   }
   if (error == EPERM || error == EACCES) {

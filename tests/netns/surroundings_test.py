@@ -73,8 +73,8 @@ class OneLine(unittest.TestCase):
                             f"-all,{kept}", AGENT, "--admin-listen", "", "--stdout"],
                            1, f"{missing} is missing", "grant")
         with self.subTest("seccomp"):
-            self.check([AGENT, "--admin-listen", "", "--stdout"], 1, "seccomp profile blocks bpf()", "allow it",
-                       preexec_fn=block_bpf)
+            self.check([AGENT, "--admin-listen", "", "--stdout"], 1,
+                       "seccomp profile blocks bpf()", "allow it", preexec_fn=block_bpf)
 
     def test_the_collector_names_what_it_can_not_use(self):
         with fleet.Fleet() as watched:
