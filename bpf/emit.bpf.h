@@ -65,7 +65,8 @@ static __always_inline long pt_submit(struct pt_work *work, __u64 payload_bytes)
 	__u64 wakeup = BPF_RB_NO_WAKEUP;
 	__u64 *put;
 
-	if (work->waiting / pt_wakeup_bytes != (work->waiting + size) / pt_wakeup_bytes)
+	/* A bit above those below pt_wakeup_bytes changes. */
+	if ((work->waiting ^ (work->waiting + size)) >= pt_wakeup_bytes)
 		wakeup = BPF_RB_FORCE_WAKEUP;
 	/* Bounded right before its use: 6.1 forgets what it knew of a number that was spilled. */
 	asm volatile("" : "+r"(size));

@@ -112,11 +112,8 @@ static __always_inline __u32 pt_walk_tcp(struct __sk_buff *skb, struct pt_packet
 					 struct pt_connection_key *key)
 {
 	struct tcphdr tcp;
-	__u8 flags;
 
 	if (bpf_skb_load_bytes(skb, packet->l4, &tcp, sizeof(tcp)))
-		return PT_COUNT_MALFORMED;
-	if (bpf_skb_load_bytes(skb, packet->l4 + 13, &flags, sizeof(flags)))
 		return PT_COUNT_MALFORMED;
 	if (tcp.doff < 5)
 		return PT_COUNT_MALFORMED;
@@ -125,7 +122,7 @@ static __always_inline __u32 pt_walk_tcp(struct __sk_buff *skb, struct pt_packet
 		return PT_COUNT_MALFORMED;
 	packet->payload_len = packet->end - packet->payload;
 	packet->seq = bpf_ntohl(tcp.seq);
-	packet->tcp_flags = flags;
+	packet->tcp_flags = ((const __u8 *)&tcp)[13];
 	if (packet->direction == PT_FROM_POD) {
 		key->local_port = bpf_ntohs(tcp.source);
 		key->remote_port = bpf_ntohs(tcp.dest);

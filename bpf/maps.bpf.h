@@ -7,8 +7,8 @@
 const volatile __u32 pt_l3_base = 14;
 /* Longest payload that is copied whole. */
 const volatile __u32 pt_capture_bytes = 4096;
-/* Ring bytes at which user space is woken; below, it polls. */
-const volatile __u32 pt_wakeup_bytes = 128 * 1024;
+/* Ring bytes at which user space is woken; below, it polls. A power of two. */
+const volatile __u32 pt_wakeup_bytes = 1024 * 1024;
 /* Size of the ring. */
 const volatile __u32 pt_ring_bytes = 8 * 1024 * 1024;
 /*

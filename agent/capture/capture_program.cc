@@ -17,11 +17,11 @@ namespace podtap::capture {
 namespace {
 
 constexpr uint32_t kMinRingBytes = 64 * 1024;
-// Bodies are sampled, and shares enforced, when the ring is this part full; user space is woken at
-// this part at most.
+// Bodies are sampled, and shares enforced, when the ring is this part full.
 constexpr uint32_t kPressureShare = 2;
+// User space is woken each time so much has gathered. Waking is dear to the sender of a packet: an
+// interrupt of its own processor.
 constexpr uint32_t kWakeupShare = 8;
-constexpr uint32_t kMaxWakeupBytes = 128 * 1024;
 
 // libbpf writes its own lines to standard error by default; what fails is reported by Status.
 int DropLibbpfLog(libbpf_print_level, const char*, va_list) { return 0; }
@@ -84,7 +84,7 @@ absl::StatusOr<CaptureProgram> CaptureProgram::Load(const ProgramOptions& option
   skeleton->rodata->pt_capture_bytes = options.capture_bytes;
   skeleton->rodata->pt_ring_bytes = options.ring_bytes;
   skeleton->rodata->pt_pressure_bytes = options.ring_bytes / kPressureShare;
-  skeleton->rodata->pt_wakeup_bytes = std::min(kMaxWakeupBytes, options.ring_bytes / kWakeupShare);
+  skeleton->rodata->pt_wakeup_bytes = options.ring_bytes / kWakeupShare;
   bpf_map__set_max_entries(skeleton->maps.ring, options.ring_bytes);
   for (bpf_map* map : {skeleton->maps.connections, skeleton->maps.feedback,
                        skeleton->maps.handshakes, skeleton->maps.opaque}) {
