@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "spdlog/sinks/ostream_sink.h"
+#include "tests/support/count_in.h"
 #include "tests/unit/exporter/event_builder.h"
 #include "tests/unit/exporter/fake_collector.h"
 
@@ -24,7 +25,7 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 using State = FakeCollector::State;
 
-class CollectorClientTest : public testing::Test {
+class CollectorClientTest : public ::testing::Test {
  protected:
   CollectorClientTest() {
     auto sink = std::make_shared<spdlog::sinks::ostream_sink_mt>(log_text_);
@@ -62,12 +63,7 @@ class CollectorClientTest : public testing::Test {
     EXPECT_EQ(state.stored, expected);
   }
   size_t CountInLog(const std::string& text) const {
-    size_t count = 0;
-    const std::string all = log_text_.str();
-    for (size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1)) {
-      ++count;
-    }
-    return count;
+    return testing::CountIn(log_text_.str(), text);
   }
 
   std::ostringstream log_text_;
@@ -240,7 +236,7 @@ TEST_F(CollectorClientTest, SendsDroppedRangesInTheirPlace) {
   client.Start();
   EXPECT_EQ(client.Stop(seconds(10)), 0u);
   const State state = collector_.state();
-  EXPECT_THAT(state.dropped, testing::ElementsAre(std::pair<uint64_t, uint64_t>(1, dropped)));
+  EXPECT_THAT(state.dropped, ::testing::ElementsAre(std::pair<uint64_t, uint64_t>(1, dropped)));
   ASSERT_FALSE(state.stored.empty());
   EXPECT_EQ(state.stored.front(), dropped + 1);
   EXPECT_EQ(state.stored.size() + dropped, 1'000u);

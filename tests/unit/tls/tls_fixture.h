@@ -20,6 +20,7 @@
 #include "common/tls_credentials.h"
 #include "common/tls_refusal.h"
 #include "spdlog/sinks/ostream_sink.h"
+#include "tests/support/count_in.h"
 #include "tests/support/secret_dir.h"
 #include "tests/support/test_certificates.h"
 #include "tests/support/wait.h"
@@ -144,12 +145,7 @@ class TlsFixture : public ::testing::Test {
   }
 
   size_t CountInLog(const std::string& text) const {
-    size_t count = 0;
-    const std::string all = log_text_.str();
-    for (size_t at = all.find(text); at != std::string::npos; at = all.find(text, at + 1)) {
-      ++count;
-    }
-    return count;
+    return testing::CountIn(log_text_.str(), text);
   }
 
   std::ostringstream log_text_;
