@@ -272,6 +272,8 @@ static __always_inline int pt_track_client(struct __sk_buff *skb, struct pt_work
 	else if (connection->verdict != PT_HTTP || state->copied >= PT_WHOLE_BYTES)
 		return PT_COUNT_REASONS;
 	work->whole = 1;
+	if (work->packet.payload_len <= PT_HEAD_COPY_BYTES)
+		return PT_COUNT_REASONS;
 #pragma unroll
 	for (int i = 1; i < PT_WHOLE_BYTES / PT_HEAD_COPY_BYTES; i++) {
 		reason = pt_report_front(skb);
