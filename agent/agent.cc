@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "agent/capture/surroundings.h"
 #include "agent/capture/tap_counters.h"
+#include "agent/discovery/netns_source.h"
 #include "agent/ledger.h"
 #include "agent/metrics.h"
 #include "common/log.h"
@@ -115,10 +116,11 @@ absl::Status Agent::StartCapture() {
                            clock_, tls_, std::move(sinks), log_ ? &*log_ : nullptr));
   taps_.emplace(*program_, [this](capture::TapId tap) { shard_->TapClosed(tap); });
   manager_.emplace(*taps_, directory_, *program_, clock_);
-  PODTAP_ASSIGN_OR_RETURN(watcher_, discovery::Watcher::Start(options_.netns_directory,
-                                                              [this](const discovery::View& view) {
-                                                                manager_->OnView(view);
-                                                              }));
+  PODTAP_ASSIGN_OR_RETURN(
+      watcher_,
+      discovery::Watcher::Start(std::make_unique<discovery::NetnsSource>(options_.netns_directory),
+                                options_.netns_directory,
+                                [this](const discovery::View& view) { manager_->OnView(view); }));
   return absl::OkStatus();
 }
 

@@ -42,7 +42,7 @@ void TapManager::CloseUnwanted(const std::map<uint32_t, const discovery::WantedT
     const auto& [index, tap] = *it;
     const auto match = wanted.find(index);
     // An index can be given to another interface, and an interface to another pod.
-    if (match != wanted.end() && *match->second == tap.wanted && taps_.IsBound(tap.id)) {
+    if (match != wanted.end() && match->second->IsSameTap(tap.wanted) && taps_.IsBound(tap.id)) {
       ++it;
       continue;
     }

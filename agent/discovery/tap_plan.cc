@@ -17,7 +17,8 @@ std::vector<WantedTap> PlanTaps(const std::vector<Link>& links,
     if (owner != namespaces.end()) {
       wanted.push_back({.interface_index = link.index,
                         .interface_name = link.name,
-                        .pod = {.namespace_name = "netns", .pod_name = owner->pod_name},
+                        .pod = owner->pod.identity,
+                        .pod_id = owner->pod.id,
                         .namespace_inode = owner->inode});
     }
   }

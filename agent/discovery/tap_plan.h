@@ -1,13 +1,12 @@
 // Which interfaces to tap for which pods. Pure.
 #pragma once
 
-#include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "agent/discovery/link.h"
-#include "agent/discovery/netns_source.h"
-#include "agent/discovery/pod.h"
+#include "agent/discovery/pod_namespace.h"
 
 namespace podtap::discovery {
 
@@ -16,9 +15,16 @@ struct WantedTap {
   uint32_t interface_index = 0;
   std::string interface_name;
   PodIdentity pod;
-  // Of the pod's network namespace; with the pod's name the identity of the tap's owner.
+  // With the inode of the pod's network namespace the identity of the tap's owner.
+  std::string pod_id;
   uint64_t namespace_inode = 0;
 
+  // Whether both are a tap of the same interface for the same owner.
+  bool IsSameTap(const WantedTap& other) const {
+    return std::tie(interface_index, interface_name, pod_id, namespace_inode) ==
+           std::tie(other.interface_index, other.interface_name, other.pod_id,
+                    other.namespace_inode);
+  }
   friend bool operator==(const WantedTap&, const WantedTap&) = default;
 };
 

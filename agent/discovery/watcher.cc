@@ -19,18 +19,21 @@ constexpr int kSettleLooks = 10;
 
 }  // namespace
 
-Watcher::Watcher(std::string netns_directory, Handler handler, Rtnl rtnl, LinkEvents events)
-    : netns_directory_(std::move(netns_directory)),
+Watcher::Watcher(std::unique_ptr<PodSource> source, std::string netns_directory, Handler handler,
+                 Rtnl rtnl, LinkEvents events)
+    : source_(std::move(source)),
+      netns_directory_(std::move(netns_directory)),
       handler_(std::move(handler)),
       rtnl_(std::move(rtnl)),
       events_(std::move(events)) {}
 
-absl::StatusOr<std::unique_ptr<Watcher>> Watcher::Start(const std::string& netns_directory,
+absl::StatusOr<std::unique_ptr<Watcher>> Watcher::Start(std::unique_ptr<PodSource> source,
+                                                        const std::string& netns_directory,
                                                         Handler handler) {
   PODTAP_ASSIGN_OR_RETURN(Rtnl rtnl, Rtnl::Open());
   PODTAP_ASSIGN_OR_RETURN(LinkEvents events, LinkEvents::Open());
-  std::unique_ptr<Watcher> watcher(
-      new Watcher(netns_directory, std::move(handler), std::move(rtnl), std::move(events)));
+  std::unique_ptr<Watcher> watcher(new Watcher(
+      std::move(source), netns_directory, std::move(handler), std::move(rtnl), std::move(events)));
   PODTAP_RETURN_IF_ERROR(watcher->OpenWatches());
   watcher->thread_ = std::thread([raw = watcher.get()] { raw->Run(); });
   return watcher;
@@ -112,11 +115,10 @@ void Watcher::Run() {
 absl::Status Watcher::Look() {
   View view;
   PODTAP_ASSIGN_OR_RETURN(const std::vector<Link> links, rtnl_.Links());
-  PODTAP_ASSIGN_OR_RETURN(const NamespaceList namespaces,
-                          ListNamedNamespaces(netns_directory_, rtnl_));
+  PODTAP_ASSIGN_OR_RETURN(const PodList list, source_->List());
   PODTAP_ASSIGN_OR_RETURN(view.node_addresses, rtnl_.Addresses());
-  view.taps = PlanTaps(links, namespaces.pods);
-  view.namespaces_left_out = namespaces.left_out;
+  view.taps = PlanTaps(links, FindNamespaces(list.pods, rtnl_));
+  view.namespaces_left_out = list.left_out;
   handler_(view);
   return absl::OkStatus();
 }

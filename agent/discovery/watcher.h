@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "agent/discovery/pod_source.h"
 #include "agent/discovery/rtnl.h"
 #include "agent/discovery/tap_plan.h"
 #include "common/ip_address.h"
@@ -22,7 +23,7 @@ namespace podtap::discovery {
 // What one look found.
 struct View {
   std::vector<WantedTap> taps;
-  // Namespaces beyond the source's bound.
+  // Pods beyond the source's bound.
   uint64_t namespaces_left_out = 0;
   // Addresses of the host's own network namespace.
   std::vector<IpAddress> node_addresses;
@@ -33,20 +34,23 @@ class Watcher {
   using Handler = std::function<void(const View&)>;
 
   // Opens the sockets and starts the thread. The handler is called after each look, whether or not
-  // something changed; the first time at once.
-  static absl::StatusOr<std::unique_ptr<Watcher>> Start(const std::string& netns_directory,
+  // something changed; the first time at once. A change in `netns_directory` is a reason to look.
+  static absl::StatusOr<std::unique_ptr<Watcher>> Start(std::unique_ptr<PodSource> source,
+                                                        const std::string& netns_directory,
                                                         Handler handler);
   // Stops the thread and waits for it.
   ~Watcher();
 
  private:
-  Watcher(std::string netns_directory, Handler handler, Rtnl rtnl, LinkEvents events);
+  Watcher(std::unique_ptr<PodSource> source, std::string netns_directory, Handler handler,
+          Rtnl rtnl, LinkEvents events);
   absl::Status OpenWatches();
   // Watches the directory, once it exists.
   void WatchDirectory();
   void Run();
   absl::Status Look();
 
+  const std::unique_ptr<PodSource> source_;
   const std::string netns_directory_;
   const Handler handler_;
   Rtnl rtnl_;

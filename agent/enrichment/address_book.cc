@@ -7,7 +7,7 @@ namespace {
 
 bool SamePod(const std::shared_ptr<const discovery::PodIdentity>& a,
              const std::shared_ptr<const discovery::PodIdentity>& b) {
-  return a == b || (a != nullptr && b != nullptr && *a == *b);
+  return a == b || (a != nullptr && b != nullptr && IsSamePod(*a, *b));
 }
 
 }  // namespace

@@ -9,13 +9,16 @@
 #include <mutex>
 
 #include "absl/strings/str_format.h"
+#include "agent/discovery/netns_source.h"
 #include "agent/discovery/watcher.h"
 #include "tests/support/netns.h"
 
 namespace podtap::testing {
 namespace {
 
-using discovery::PodNamespace;
+using discovery::FindNamespaces;
+using discovery::NetnsSource;
+using discovery::PodList;
 using discovery::Rtnl;
 using discovery::View;
 using discovery::WantedTap;
@@ -39,9 +42,9 @@ std::vector<WantedTap> LookOnce() {
   EXPECT_TRUE(rtnl.ok()) << rtnl.status();
   const auto links = rtnl->Links();
   EXPECT_TRUE(links.ok()) << links.status();
-  const auto namespaces = discovery::ListNamedNamespaces(kDirectory, *rtnl);
-  EXPECT_TRUE(namespaces.ok()) << namespaces.status();
-  return discovery::PlanTaps(*links, namespaces->pods);
+  const absl::StatusOr<PodList> list = NetnsSource(kDirectory).List();
+  EXPECT_TRUE(list.ok()) << list.status();
+  return discovery::PlanTaps(*links, FindNamespaces(list->pods, *rtnl));
 }
 
 TEST(DiscoveryTest, FindsThePodsInterfaceThoughEveryPodsEth0HasTheSameIndex) {
@@ -107,29 +110,28 @@ TEST(DiscoveryTest, WhatIsNoNamespaceIsLeftOut) {
   std::ofstream(directory / "empty-file");
   std::filesystem::create_symlink("/proc/self/ns/net", directory / "own");
   std::filesystem::create_symlink("/proc/self/ns/mnt", directory / "other-kind");
-  const auto namespaces = discovery::ListNamedNamespaces(directory.string(), *rtnl);
+  const absl::StatusOr<PodList> list = NetnsSource(directory.string()).List();
+  ASSERT_TRUE(list.ok());
+  EXPECT_EQ(list->pods.size(), 3u);
+  EXPECT_EQ(list->left_out, 0u);
+  EXPECT_THAT(FindNamespaces(list->pods, *rtnl), ::testing::IsEmpty());
   std::filesystem::remove_all(directory);
-  ASSERT_TRUE(namespaces.ok());
-  EXPECT_THAT(namespaces->pods, ::testing::IsEmpty());
-  EXPECT_EQ(namespaces->left_out, 0u);
-  const auto missing = discovery::ListNamedNamespaces(directory.string(), *rtnl);
+  const absl::StatusOr<PodList> missing = NetnsSource(directory.string()).List();
   ASSERT_TRUE(missing.ok());
   EXPECT_THAT(missing->pods, ::testing::IsEmpty());
 }
 
 TEST(DiscoveryTest, NamesBeyondTheBoundAreCounted) {
-  absl::StatusOr<Rtnl> rtnl = Rtnl::Open();
-  ASSERT_TRUE(rtnl.ok());
   const std::filesystem::path directory =
       std::filesystem::temp_directory_path() / absl::StrFormat("pt%d-many", ::getpid());
   std::filesystem::create_directory(directory);
   for (int i = 0; i < 4096 + 3; ++i) {
     std::ofstream(directory / std::to_string(i));
   }
-  const auto namespaces = discovery::ListNamedNamespaces(directory.string(), *rtnl);
+  const absl::StatusOr<PodList> list = NetnsSource(directory.string()).List();
   std::filesystem::remove_all(directory);
-  ASSERT_TRUE(namespaces.ok());
-  EXPECT_EQ(namespaces->left_out, 3u);
+  ASSERT_TRUE(list.ok());
+  EXPECT_EQ(list->left_out, 3u);
 }
 
 TEST(DiscoveryTest, LookingHoldsNoNamespaceOpen) {
@@ -144,6 +146,10 @@ TEST(DiscoveryTest, LookingHoldsNoNamespaceOpen) {
                          .c_str()),
             0);
   pod.Forget();
+}
+
+absl::StatusOr<std::unique_ptr<Watcher>> Watch(Watcher::Handler handler) {
+  return Watcher::Start(std::make_unique<NetnsSource>(kDirectory), kDirectory, std::move(handler));
 }
 
 // The newest view, and waiting for one.
@@ -167,7 +173,7 @@ class Views {
 
 TEST(WatcherTest, ReportsPodsThatComeAndGoWithinAMoment) {
   Views views;
-  const auto watcher = Watcher::Start(kDirectory, [&](const View& view) { views.Put(view); });
+  const auto watcher = Watch([&](const View& view) { views.Put(view); });
   ASSERT_TRUE(watcher.ok()) << watcher.status();
   PodNetns pod("comes");
   const auto begin = std::chrono::steady_clock::now();
@@ -184,7 +190,7 @@ TEST(WatcherTest, ReportsPodsThatComeAndGoWithinAMoment) {
 TEST(WatcherTest, ReportsAnInterfaceAddedToAPod) {
   PodNetns pod("grows");
   Views views;
-  const auto watcher = Watcher::Start(kDirectory, [&](const View& view) { views.Put(view); });
+  const auto watcher = Watch([&](const View& view) { views.Put(view); });
   ASSERT_TRUE(watcher.ok()) << watcher.status();
   ASSERT_TRUE(
       views.WaitFor([&](const View& view) { return TapsOf(view.taps, pod.name()).size() == 1; }));
@@ -202,7 +208,7 @@ TEST(WatcherTest, KnowsTheNodesAddresses) {
   Views views;
   PodNetns pod("addresses");
   pod.AddAddresses("10.98.7.1/24", "10.98.7.2/24");
-  const auto watcher = Watcher::Start(kDirectory, [&](const View& view) { views.Put(view); });
+  const auto watcher = Watch([&](const View& view) { views.Put(view); });
   ASSERT_TRUE(watcher.ok()) << watcher.status();
   EXPECT_TRUE(views.WaitFor([](const View& view) {
     return std::ranges::count(view.node_addresses, *IpAddress::Parse("10.98.7.1")) == 1;

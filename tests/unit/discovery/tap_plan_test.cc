@@ -18,8 +18,12 @@ Link Veth(uint32_t index, int32_t peer_namespace_id) {
 }
 
 PodNamespace Pod(const std::string& name, int32_t id) {
-  return {
-      .pod_name = name, .device = 4, .inode = 1000 + static_cast<uint64_t>(id), .namespace_id = id};
+  return {.pod = {.id = name,
+                  .identity = {.namespace_name = "netns", .pod_name = name},
+                  .namespace_path = "/run/netns/" + name},
+          .device = 4,
+          .inode = 1000 + static_cast<uint64_t>(id),
+          .namespace_id = id};
 }
 
 TEST(PlanTapsTest, MatchesByThePeersNamespace) {
@@ -27,10 +31,12 @@ TEST(PlanTapsTest, MatchesByThePeersNamespace) {
               ElementsAre(WantedTap{.interface_index = 14,
                                     .interface_name = "veth14",
                                     .pod = {.namespace_name = "netns", .pod_name = "api"},
+                                    .pod_id = "api",
                                     .namespace_inode = 1002},
                           WantedTap{.interface_index = 16,
                                     .interface_name = "veth16",
                                     .pod = {.namespace_name = "netns", .pod_name = "web"},
+                                    .pod_id = "web",
                                     .namespace_inode = 1003}));
 }
 

@@ -1,0 +1,57 @@
+#include "agent/discovery/pod_namespace.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "common/unique_fd.h"
+
+namespace podtap::discovery {
+namespace {
+
+std::optional<PodNamespace> Look(const Pod& pod, Rtnl& rtnl) {
+  const UniqueFd fd(::open(pod.namespace_path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) {
+    return std::nullopt;
+  }
+  struct statfs file_system;
+  struct stat status;
+  // Between `ip netns add` making the file and mounting the namespace on it, it is an empty file.
+  if (::fstatfs(fd.get(), &file_system) != 0 || file_system.f_type != NSFS_MAGIC ||
+      ::fstat(fd.get(), &status) != 0) {
+    return std::nullopt;
+  }
+  const absl::StatusOr<std::optional<int32_t>> id = rtnl.NamespaceId(fd.get());
+  // Not a network namespace, or no interface of the host leads there.
+  if (!id.ok() || !id->has_value()) {
+    return std::nullopt;
+  }
+  return PodNamespace{
+      .pod = pod, .device = status.st_dev, .inode = status.st_ino, .namespace_id = **id};
+}
+
+}  // namespace
+
+std::vector<PodNamespace> FindNamespaces(const std::vector<Pod>& pods, Rtnl& rtnl) {
+  std::vector<PodNamespace> result;
+  struct stat own {};
+  ::stat("/proc/self/ns/net", &own);
+  for (const Pod& pod : pods) {
+    std::optional<PodNamespace> found = Look(pod, rtnl);
+    const auto same = [&](const PodNamespace& other) {
+      return other.device == found->device && other.inode == found->inode;
+    };
+    if (found && !(found->device == own.st_dev && found->inode == own.st_ino) &&
+        std::none_of(result.begin(), result.end(), same)) {
+      result.push_back(*std::move(found));
+    }
+  }
+  return result;
+}
+
+}  // namespace podtap::discovery
