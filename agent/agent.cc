@@ -101,9 +101,10 @@ absl::Status Agent::Start() {
 absl::Status Agent::StartCapture() {
   // Without CAP_NET_RAW the program would load, and each tap fail.
   PODTAP_RETURN_IF_ERROR(capture::CheckCapabilities(capture::LookAround()));
-  PODTAP_ASSIGN_OR_RETURN(
-      program_, capture::CaptureProgram::Load(
-                    {.capture_bytes = options_.capture_bytes, .ring_bytes = options_.ring_bytes}));
+  PODTAP_ASSIGN_OR_RETURN(program_,
+                          capture::CaptureProgram::Load({.capture_bytes = options_.capture_bytes,
+                                                         .rings = options_.rings,
+                                                         .ring_bytes = options_.ring_bytes}));
   std::vector<enrichment::EventSink*> sinks;
   if (stdout_sink_) {
     sinks.push_back(&*stdout_sink_);
@@ -112,9 +113,9 @@ absl::Status Agent::StartCapture() {
     sinks.push_back(&*log_);
   }
   PODTAP_ASSIGN_OR_RETURN(
-      shard_, Shard::Start({.enricher = {.reporters = options_.reporters}}, *program_, directory_,
-                           clock_, tls_, std::move(sinks), log_ ? &*log_ : nullptr));
-  taps_.emplace(*program_, [this](capture::TapId tap) { shard_->TapClosed(tap); });
+      shards_, ShardSet::Start({.enricher = {.reporters = options_.reporters}}, *program_,
+                               directory_, clock_, tls_, sinks, log_ ? &*log_ : nullptr));
+  taps_.emplace(*program_, [this](capture::TapId tap) { shards_->TapClosed(tap); });
   manager_.emplace(*taps_, directory_, *program_, clock_);
   PODTAP_ASSIGN_OR_RETURN(
       watcher_,
@@ -128,7 +129,7 @@ absl::Status Agent::Stop() {
   stopping_ = true;
   watcher_.reset();
   taps_->CloseAll();
-  shard_->Stop();
+  shards_->Stop();
   uint64_t unsent = 0;
   if (client_) {
     unsent = client_->Stop(kDeliveryTimeout);
@@ -156,7 +157,7 @@ void Agent::FillStatus(v1::AgentStatus& status) const {
     }
   }
   manager_->Visit(add(v1::LEDGER_STAGE_CAPTURE));
-  for (v1::LedgerEntry& entry : shard_->Ledger()) {
+  for (v1::LedgerEntry& entry : shards_->Ledger()) {
     *status.add_ledger() = std::move(entry);
   }
   tls_.Visit(add(v1::LEDGER_STAGE_ENRICHMENT));
@@ -173,7 +174,7 @@ void Agent::FillStatus(v1::AgentStatus& status) const {
     *status.add_tls_uses() = ToProto(use);
   }
   status.set_taps(static_cast<uint32_t>(taps_->open_count()));
-  status.set_open_exchanges(shard_->open_exchanges());
+  status.set_open_exchanges(shards_->open_exchanges());
 }
 
 std::vector<AdminPage> Agent::Pages() const {
@@ -184,7 +185,7 @@ std::vector<AdminPage> Agent::Pages() const {
 
 AdminReply Agent::Health() const {
   // While the agent stops, its threads end one after the other.
-  if (!stopping_ && clock_.MonotonicNs() - shard_->ledger_time_ns() > kStuckNs) {
+  if (!stopping_ && clock_.MonotonicNs() - shards_->ledger_time_ns() > kStuckNs) {
     return {503, "the thread that reads packets is stuck\n"};
   }
   return {200, "ok\n"};

@@ -1,7 +1,7 @@
 // The agent put together: builds the stages in flow order, and stops them so that what was seen is
 // handed on before the process ends.
 //
-// Threads: main (waits for a signal), discovery, tap closing, the shard, the collector client, the
+// Threads: main (waits for a signal), discovery, tap closing, the shards, the collector client, the
 // printer of --stdout, those of the admin port. They meet at TapDirectory, TlsInventory, EventLog
 // and the ledger's copies.
 #pragma once
@@ -21,7 +21,7 @@
 #include "agent/exporter/event_log.h"
 #include "agent/exporter/stdout_sink.h"
 #include "agent/options.h"
-#include "agent/shard.h"
+#include "agent/shard_set.h"
 #include "agent/tap_manager.h"
 #include "common/admin_server.h"
 #include "common/clock.h"
@@ -63,7 +63,7 @@ class Agent {
   // errno of a failed write to standard output.
   std::atomic<int> output_error_ = 0;
   std::optional<exporter::StdoutSink> stdout_sink_;
-  std::unique_ptr<Shard> shard_;
+  std::unique_ptr<ShardSet> shards_;
   std::optional<capture::TapSet> taps_;
   std::optional<TapManager> manager_;
   std::unique_ptr<discovery::Watcher> watcher_;

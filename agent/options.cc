@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
 
@@ -53,8 +54,12 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
                  "Longest payload of a segment that is copied whole (256 to 16384)")
       ->type_name("N")
       ->capture_default_str();
+  app.add_option("--rings", options.rings,
+                 "Rings between kernel and agent, each read by a thread of its own (1 to 16)")
+      ->type_name("N")
+      ->capture_default_str();
   app.add_option("--ring-bytes", flags.ring_bytes,
-                 "Size of the ring between kernel and agent, e.g. 8MiB; a power of two")
+                 "Size of each ring between kernel and agent, e.g. 8MiB; a power of two")
       ->type_name("SIZE")
       ->capture_default_str();
   app.add_option("--reporters", flags.reporters, "Reports to make: both, client or server")
@@ -89,13 +94,14 @@ absl::Status Check(const Flags& flags, AgentOptions& options) {
   }
   PODTAP_ASSIGN_OR_RETURN(const uint64_t ring_bytes,
                           ParseSizeBytes("--ring-bytes", flags.ring_bytes));
-  if (ring_bytes > kMaxRingBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrFormat("--ring-bytes: \"%s\" is more than 1GiB", SafeText(flags.ring_bytes, 100)));
+  if (ring_bytes > kMaxRingBytes / std::clamp<uint32_t>(options.rings, 1, PT_MAX_RINGS)) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "--ring-bytes: \"%s\" is more than 1GiB for all rings", SafeText(flags.ring_bytes, 100)));
   }
   options.ring_bytes = static_cast<uint32_t>(ring_bytes);
-  PODTAP_RETURN_IF_ERROR(capture::CheckProgramOptions(
-      {.capture_bytes = options.capture_bytes, .ring_bytes = options.ring_bytes}));
+  PODTAP_RETURN_IF_ERROR(capture::CheckProgramOptions({.capture_bytes = options.capture_bytes,
+                                                       .rings = options.rings,
+                                                       .ring_bytes = options.ring_bytes}));
   if (options.node_name.find('/') != std::string::npos) {
     return absl::InvalidArgumentError(
         "--node-name: must hold no \"/\", which separates the parts of event ids");

@@ -28,6 +28,7 @@ struct AgentOptions {
   std::string node_name;
   std::string cluster_name;
   uint32_t capture_bytes = 4096;
+  uint32_t rings = 1;
   uint32_t ring_bytes = 8 << 20;
   enrichment::ReporterFilter reporters = enrichment::ReporterFilter::kBoth;
   std::string netns_directory = "/run/netns";

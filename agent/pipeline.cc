@@ -171,8 +171,8 @@ void VisitPairing(const pairing::PairingCounters& counters, const StageVisitor& 
 
 struct Pipeline::Impl {
   Impl(const PipelineLimits& limits, pairing::ExchangeSink& exchanges,
-       tls::HandshakeSink& handshakes, capture::FeedbackSink& feedback)
-      : shard(limits, exchanges, handshakes, feedback) {}
+       tls::HandshakeSink& handshakes, capture::FeedbackSink& feedback, const ConnectionIds& ids)
+      : shard(limits, exchanges, handshakes, feedback), next_id(ids.first), id_step(ids.step) {}
 
   Entry* Find(const Segment& segment);
   Entry* Admit(const Segment& segment);
@@ -194,7 +194,8 @@ struct Pipeline::Impl {
   EntryList closed;
   absl::flat_hash_set<Entry*> gaps;
   Entry* recent = nullptr;
-  uint64_t next_id = 1;
+  uint64_t next_id;
+  const uint64_t id_step;
 
   Tally segments;
   Tally table_full;
@@ -248,7 +249,8 @@ Entry* Pipeline::Impl::Admit(const Segment& segment) {
     Forget(spare);
   }
   connection.pod_is_client = client == Direction::kFromPod;
-  connection.id = next_id++;
+  connection.id = next_id;
+  next_id += id_step;
   ++connections_opened;
   connections_midstream += connection.midstream ? 1 : 0;
   auto entry = std::make_unique<Entry>();
@@ -342,8 +344,9 @@ void Pipeline::Impl::EndAndForget(Entry* entry, EndReason reason, int64_t now_ns
 }
 
 Pipeline::Pipeline(const PipelineLimits& limits, pairing::ExchangeSink& exchanges,
-                   tls::HandshakeSink& handshakes, capture::FeedbackSink& feedback)
-    : impl_(std::make_unique<Impl>(limits, exchanges, handshakes, feedback)) {}
+                   tls::HandshakeSink& handshakes, capture::FeedbackSink& feedback,
+                   const ConnectionIds& ids)
+    : impl_(std::make_unique<Impl>(limits, exchanges, handshakes, feedback, ids)) {}
 
 Pipeline::~Pipeline() = default;
 

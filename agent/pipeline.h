@@ -34,12 +34,20 @@ struct PipelineLimits {
   int64_t gap_timeout_ns = 1'000'000'000;
 };
 
+// The ids that a shard gives to connections: first, first + step, ...; those of shards beside it
+// lie between.
+struct ConnectionIds {
+  uint64_t first = 1;
+  uint64_t step = 1;
+};
+
 // Not thread-safe: OnSegment, OnTick, CloseTap and Finish belong to one thread.
 class Pipeline {
  public:
-  // Sinks are borrowed and outlive the pipeline. Connection ids start at 1.
+  // Sinks are borrowed and outlive the pipeline.
   Pipeline(const PipelineLimits& limits, pairing::ExchangeSink& exchanges,
-           tls::HandshakeSink& handshakes, capture::FeedbackSink& feedback);
+           tls::HandshakeSink& handshakes, capture::FeedbackSink& feedback,
+           const ConnectionIds& ids = {});
   ~Pipeline();
 
   void OnSegment(const capture::Segment& segment);

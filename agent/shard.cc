@@ -27,35 +27,39 @@ v1::LedgerStage ToProto(Pipeline::Stage stage) {
 
 }  // namespace
 
-Shard::Shard(const ShardOptions& options, const capture::CaptureProgram& program,
-             enrichment::TapDirectory& directory, const Clock& clock,
+Shard::Shard(const ShardOptions& options, const capture::CaptureProgram& program, uint32_t ring,
+             enrichment::TapDirectory& directory, ShardCommon& common, const Clock& clock,
              tls::HandshakeSink& handshakes, std::vector<enrichment::EventSink*> sinks,
              exporter::EventLog* log)
-    : clock_(clock),
+    : ring_(ring),
+      common_(common),
+      clock_(clock),
       log_(log),
       connections_(program),
       taps_(directory),
-      book_(taps_),
-      enricher_(options.enricher, clock, taps_, book_, std::move(sinks)),
-      pipeline_(options.limits, enricher_, handshakes, connections_),
+      enricher_(options.enricher, clock, taps_, common.book, std::move(sinks)),
+      gate_(common.progress, enricher_),
+      pipeline_(options.limits, gate_, handshakes, connections_,
+                {.first = ring + 1, .step = program.rings()}),
       ledger_time_ns_(clock.MonotonicNs()) {}
 
 absl::StatusOr<std::unique_ptr<Shard>> Shard::Start(
-    const ShardOptions& options, const capture::CaptureProgram& program,
-    enrichment::TapDirectory& directory, const Clock& clock, tls::HandshakeSink& handshakes,
-    std::vector<enrichment::EventSink*> sinks, exporter::EventLog* log) {
-  std::unique_ptr<Shard> shard(
-      new Shard(options, program, directory, clock, handshakes, std::move(sinks), log));
-  PODTAP_ASSIGN_OR_RETURN(
-      shard->reader_,
-      capture::RingReader::Create(program, [raw = shard.get()](const capture::Segment& segment) {
-        raw->OnSegment(segment);
-      }));
+    const ShardOptions& options, const capture::CaptureProgram& program, uint32_t ring,
+    enrichment::TapDirectory& directory, ShardCommon& common, const Clock& clock,
+    tls::HandshakeSink& handshakes, std::vector<enrichment::EventSink*> sinks,
+    exporter::EventLog* log) {
+  std::unique_ptr<Shard> shard(new Shard(options, program, ring, directory, common, clock,
+                                         handshakes, std::move(sinks), log));
+  PODTAP_ASSIGN_OR_RETURN(shard->reader_,
+                          capture::RingReader::Create(
+                              program, ring, [raw = shard.get()](const capture::Segment& segment) {
+                                raw->OnSegment(segment);
+                              }));
   shard->thread_ = std::thread([raw = shard.get()] { raw->Run(); });
   return shard;
 }
 
-Shard::~Shard() { Stop(); }
+Shard::~Shard() = default;
 
 void Shard::TapClosed(const capture::TapId& tap) {
   {
@@ -65,17 +69,15 @@ void Shard::TapClosed(const capture::TapId& tap) {
   reader_->WakeUp();
 }
 
-void Shard::Stop() {
-  if (!thread_.joinable()) {
-    return;
-  }
+void Shard::RequestStop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   reader_->WakeUp();
-  thread_.join();
 }
+
+void Shard::Join() { thread_.join(); }
 
 std::vector<v1::LedgerEntry> Shard::Ledger() const {
   const std::lock_guard lock(mutex_);
@@ -101,16 +103,24 @@ void Shard::Run() {
       closed_.clear();
       stopping = stopping_;
     }
+    const int64_t begin_ns = clock_.MonotonicNs();
     const bool emptied = reader_->Read();
     if (emptied) {
       EndClosedTaps();
     }
+    if (emptied && stopping) {
+      // Taps are closed: nothing comes any more.
+      common_.progress.Set(ring_, INT64_MAX);
+    } else {
+      common_.progress.Set(ring_, emptied ? begin_ns : last_record_ns_);
+    }
+    gate_.Release();
     const int64_t now_ns = clock_.MonotonicNs();
     if (now_ns - last_tick_ns_ >= kTickNs) {
       last_tick_ns_ = now_ns;
       OnTick(now_ns);
     }
-    if (emptied && stopping) {
+    if (emptied && stopping && common_.progress.least() == INT64_MAX) {
       pipeline_.Finish(now_ns);
       PublishLedger();
       return;
@@ -122,12 +132,13 @@ void Shard::Run() {
 }
 
 void Shard::OnSegment(const capture::Segment& segment) {
+  last_record_ns_ = segment.time_ns;
   // A source address proves its owner, and does so before an exchange with it ends elsewhere.
   if (segment.direction == capture::Direction::kFromPod &&
       !(segment.key.tap == last_learned_tap_ && segment.key.local == last_learned_ip_)) {
     last_learned_tap_ = segment.key.tap;
     last_learned_ip_ = segment.key.local;
-    book_.Learn(segment.key.tap, segment.key.local);
+    common_.book.Learn(segment.key.tap, segment.key.local);
   }
   pipeline_.OnSegment(segment);
 }
@@ -146,7 +157,7 @@ void Shard::OnTick(int64_t now_ns) {
   }
   if (now_ns - last_book_tick_ns_ >= kBookTickNs) {
     last_book_tick_ns_ = now_ns;
-    book_.OnTick();
+    common_.book.OnTick();
   }
   PublishLedger();
 }
@@ -163,8 +174,8 @@ void Shard::PublishLedger() {
   pipeline_.VisitCounters([&](Pipeline::Stage stage, const CounterValue& value) {
     ledger.push_back(ToLedgerEntry(ToProto(stage), value));
   });
+  gate_.Visit(add(v1::LEDGER_STAGE_ENRICHMENT));
   enricher_.counters().Visit(add(v1::LEDGER_STAGE_ENRICHMENT));
-  book_.Visit(add(v1::LEDGER_STAGE_ENRICHMENT));
   const std::lock_guard lock(mutex_);
   ledger_ = std::move(ledger);
   ledger_time_ns_ = clock_.MonotonicNs();

@@ -1,8 +1,9 @@
-// One thread that takes records from the ring and makes events of them.
+// One thread that takes records from a ring and makes events of them.
 //
-// Flow, all on the thread: RingReader -> Pipeline -> Enricher -> sinks; what TLS tells goes from
-// the pipeline to a sink of its own. Others reach it only through TapClosed(), Stop() and the
-// ledger, which is a copy made at each tick.
+// Flow, all on the thread: RingReader -> Pipeline -> ExchangeGate -> Enricher -> sinks; what TLS
+// tells goes from the pipeline to a sink of its own. Others reach it only through TapClosed(),
+// stopping and the ledger, which is a copy made at each tick; shards meet at the address book and
+// at the progress of their rings.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,10 @@
 #include "agent/enrichment/address_book.h"
 #include "agent/enrichment/enricher.h"
 #include "agent/enrichment/tap_directory.h"
+#include "agent/exchange_gate.h"
 #include "agent/exporter/event_log.h"
 #include "agent/pipeline.h"
+#include "agent/ring_progress.h"
 #include "agent/tls/handshake.h"
 #include "common/clock.h"
 #include "podtap/v1/ingest_service.pb.h"
@@ -32,21 +35,32 @@ struct ShardOptions {
   enrichment::EnricherOptions enricher;
 };
 
+// What the shards of an agent share. Thread-safe.
+struct ShardCommon {
+  enrichment::AddressBook book;
+  RingProgress progress;
+};
+
 class Shard {
  public:
-  // All are borrowed and outlive the shard; `log` may be null.
+  // All are borrowed and outlive the shard; `log` may be null. The shard reads the ring of that
+  // index and tells its progress.
   static absl::StatusOr<std::unique_ptr<Shard>> Start(
-      const ShardOptions& options, const capture::CaptureProgram& program,
-      enrichment::TapDirectory& directory, const Clock& clock, tls::HandshakeSink& handshakes,
-      std::vector<enrichment::EventSink*> sinks, exporter::EventLog* log);
-  // Stops when Stop() was not called.
+      const ShardOptions& options, const capture::CaptureProgram& program, uint32_t ring,
+      enrichment::TapDirectory& directory, ShardCommon& common, const Clock& clock,
+      tls::HandshakeSink& handshakes, std::vector<enrichment::EventSink*> sinks,
+      exporter::EventLog* log);
+  // The thread has ended: Join() was called, or it was never started.
   ~Shard();
 
   // The tap's socket is closed: once what it left in the ring is handled, its connections end. From
   // any thread.
   void TapClosed(const capture::TapId& tap);
-  // Handles what is in the ring, ends all connections, and ends the thread. All taps are closed.
-  void Stop();
+  // Asks the thread to handle what is in the ring, end all connections and end itself, which it
+  // does once all shards have been asked. All taps are closed.
+  void RequestStop();
+  // Waits for that.
+  void Join();
 
   // Ledger of capture to enrichment, as of the last tick. From any thread.
   std::vector<v1::LedgerEntry> Ledger() const;
@@ -55,9 +69,10 @@ class Shard {
   int64_t ledger_time_ns() const;
 
  private:
-  Shard(const ShardOptions& options, const capture::CaptureProgram& program,
-        enrichment::TapDirectory& directory, const Clock& clock, tls::HandshakeSink& handshakes,
-        std::vector<enrichment::EventSink*> sinks, exporter::EventLog* log);
+  Shard(const ShardOptions& options, const capture::CaptureProgram& program, uint32_t ring,
+        enrichment::TapDirectory& directory, ShardCommon& common, const Clock& clock,
+        tls::HandshakeSink& handshakes, std::vector<enrichment::EventSink*> sinks,
+        exporter::EventLog* log);
   void Run();
   void OnSegment(const capture::Segment& segment);
   void OnTick(int64_t now_ns);
@@ -65,12 +80,14 @@ class Shard {
   void EndClosedTaps();
   void PublishLedger();
 
+  const uint32_t ring_;
+  ShardCommon& common_;
   const Clock& clock_;
   exporter::EventLog* const log_;
   capture::ConnectionMap connections_;
   enrichment::TapReader taps_;
-  enrichment::AddressBook book_;
   enrichment::Enricher enricher_;
+  ExchangeGate gate_;
   Pipeline pipeline_;
   std::unique_ptr<capture::RingReader> reader_;
 
@@ -78,6 +95,8 @@ class Shard {
   std::vector<capture::TapId> closing_;
   int64_t last_tick_ns_ = 0;
   int64_t last_book_tick_ns_ = 0;
+  // Of the newest record.
+  int64_t last_record_ns_ = 0;
   capture::TapId last_learned_tap_;
   IpAddress last_learned_ip_;
 

@@ -90,7 +90,7 @@ class Stages {
   explicit Stages(bool with_log)
       : log_({.origin = {.node_name = "node", .cluster_name = "", .epoch = 1}}, clock_),
         taps_(directory_),
-        book_(taps_),
+        book_(directory_),
         enricher_({}, clock_, taps_, book_,
                   {with_log ? static_cast<enrichment::EventSink*>(&log_) : &no_events_}),
         pipeline_({}, enricher_, no_handshakes_, no_feedback_) {

@@ -161,12 +161,16 @@ __noinline int pt_report(struct __sk_buff *skb)
 	struct pt_direction_state *state;
 	__u64 copied = 0, share;
 	int reason = PT_COUNT_CLOSING;
+	void *ring;
 
 	if (!work)
 		return PT_COUNT_READ_FAILED;
 	connection = bpf_map_lookup_elem(&connections, &work->key);
 	if (!connection)
 		return PT_COUNT_TABLE_FULL;
+	ring = pt_get_ring(work);
+	if (!ring)
+		return PT_COUNT_RING_FULL;
 	if (!work->packet.payload_len && !pt_is_reported(connection)) {
 		/* User space never heard of it, so it can't be the one to remove it. */
 		bpf_map_delete_elem(&connections, &work->key);
@@ -177,7 +181,7 @@ __noinline int pt_report(struct __sk_buff *skb)
 	    state->copied >= PT_UNDECIDED_BYTES)
 		return PT_COUNT_UNDECIDED;
 	share = work->packet.payload_len ? PT_PAYLOAD_SHARE : PT_BARE_SHARE;
-	if (!pt_has_share(work, share))
+	if (!pt_has_share(work, ring, share))
 		return PT_COUNT_FAIR_SHARE;
 	pt_fill(&work->record, &work->key, connection, work->packet.direction);
 	work->record.time_ns = work->now;
@@ -190,7 +194,7 @@ __noinline int pt_report(struct __sk_buff *skb)
 			return reason;
 		copied = (__u64)work->record.head_len + work->record.tail_len;
 	}
-	if (pt_submit(work, copied))
+	if (pt_submit(work, ring, copied))
 		return PT_COUNT_RING_FULL;
 	state->reported_ns = work->now;
 	if (work->beginning.is_request | work->beginning.is_response)
@@ -220,6 +224,7 @@ __noinline int pt_report_front(struct __sk_buff *skb)
 	struct pt_connection *connection;
 	struct pt_direction_state *state;
 	struct pt_record *record;
+	void *ring;
 
 	if (!work)
 		return PT_COUNT_READ_FAILED;
@@ -228,7 +233,10 @@ __noinline int pt_report_front(struct __sk_buff *skb)
 	connection = bpf_map_lookup_elem(&connections, &work->key);
 	if (!connection)
 		return PT_COUNT_TABLE_FULL;
-	if (!pt_has_share(work, PT_PAYLOAD_SHARE))
+	ring = pt_get_ring(work);
+	if (!ring)
+		return PT_COUNT_RING_FULL;
+	if (!pt_has_share(work, ring, PT_PAYLOAD_SHARE))
 		return PT_COUNT_FAIR_SHARE;
 	if (work->waiting > pt_pressure_bytes)
 		return PT_COUNT_REASONS;
@@ -240,7 +248,7 @@ __noinline int pt_report_front(struct __sk_buff *skb)
 	record->seq = work->packet.seq;
 	record->payload_len = PT_HEAD_COPY_BYTES;
 	record->head_len = PT_HEAD_COPY_BYTES;
-	if (pt_submit(work, PT_HEAD_COPY_BYTES))
+	if (pt_submit(work, ring, PT_HEAD_COPY_BYTES))
 		return PT_COUNT_RING_FULL;
 	state = pt_state(connection, work->packet.direction);
 	state->reported_ns = work->now;
@@ -331,6 +339,8 @@ static __always_inline int pt_decide(struct __sk_buff *skb, struct pt_work *work
 	}
 	if (!work->packet.payload_len && !(work->packet.tcp_flags & (PT_TCP_FIN | PT_TCP_RST)))
 		return PT_COUNT_NO_PAYLOAD;
+	if (pt_rings > 1)
+		work->ring = pt_ring_of(&work->key);
 	/* Each pointer is tested once: 6.1 follows a second test of a null into nonsense. */
 	connection = bpf_map_lookup_elem(&connections, &work->key);
 	if (connection) {

@@ -18,10 +18,14 @@
 #define PT_ABI_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-#define PT_ABI_VERSION 3
+#define PT_ABI_VERSION 4
 
 /* Taps that can be open at once. */
 #define PT_MAX_TAPS 1024
+/* Rings at most. A connection's records are all in one ring. */
+#define PT_MAX_RINGS 16
+/* Index of a tap's entry for one ring in the accounts of ring bytes. */
+#define PT_RING_ACCOUNT(ring, tap) ((ring)*PT_MAX_TAPS + (tap))
 /* A payload that starts like a message head is copied up to this length. */
 #define PT_HEAD_COPY_BYTES 16384
 /* Last bytes of a payload that is too long to be copied whole. */

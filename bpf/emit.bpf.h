@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Puts records into the ring and counts what it refuses (the ring itself counts nothing). */
+/* Puts records into the rings and counts what they refuse (a ring itself counts nothing). */
 #ifndef PODTAP_EMIT_BPF_H
 #define PODTAP_EMIT_BPF_H
 
@@ -32,21 +32,47 @@ static __always_inline void pt_fill(struct pt_record *record, const struct pt_co
 }
 
 /*
+ * Index of the connection's ring. The key tells local from remote and not source from destination,
+ * so both directions have the same ring.
+ */
+static __always_inline __u64 pt_ring_of(const struct pt_connection_key *key)
+{
+	const __u64 *words = (const __u64 *)key;
+	__u64 hash = 0;
+
+#pragma unroll
+	for (unsigned int i = 0; i < sizeof(*key) / sizeof(*words); i++) {
+		hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15ULL;
+		hash ^= hash >> 32;
+	}
+	return (hash & 0xffffffff) * pt_rings >> 32;
+}
+
+/* The connection's ring; null is for the verifier. */
+static __always_inline void *pt_get_ring(const struct pt_work *work)
+{
+	__u32 index = work->ring;
+
+	return bpf_map_lookup_elem(&rings, &index);
+}
+
+/*
  * Whether the tap may put a record into the ring; looks how full that is. Once the ring is half
  * full, a tap may hold `share` times what is still free. So what is free never runs out: one busy
  * tap stops at 2/3 of the ring, two at 2/5 each, n at 2/(2n + 1) each; and a quiet tap, which holds
  * less, always finds room. Nobody has to know how many taps are busy.
  */
-static __always_inline int pt_has_share(struct pt_work *work, __u64 share)
+static __always_inline int pt_has_share(struct pt_work *work, void *ring, __u64 share)
 {
+	__u32 account = PT_RING_ACCOUNT(work->ring, work->key.tap);
 	__u64 *put, *taken;
 	__s64 held;
 
-	work->waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	work->waiting = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA);
 	if (work->waiting <= pt_pressure_bytes)
 		return 1;
-	put = bpf_map_lookup_elem(&ring_put, &work->key.tap);
-	taken = bpf_map_lookup_elem(&ring_taken, &work->key.tap);
+	put = bpf_map_lookup_elem(&ring_put, &account);
+	taken = bpf_map_lookup_elem(&ring_taken, &account);
 	if (!put || !taken)
 		return 1;
 	/* Below 0 when the reader was faster than the counting of what it read. */
@@ -59,8 +85,9 @@ static __always_inline int pt_has_share(struct pt_work *work, __u64 share)
  * user space each time another pt_wakeup_bytes have gathered; below that it polls. Returns 0, or an
  * error when the ring is full.
  */
-static __always_inline long pt_submit(struct pt_work *work, __u64 payload_bytes)
+static __always_inline long pt_submit(struct pt_work *work, void *ring, __u64 payload_bytes)
 {
+	__u32 account = PT_RING_ACCOUNT(work->ring, work->key.tap);
 	__u64 size = sizeof(struct pt_record) + payload_bytes;
 	__u64 wakeup = BPF_RB_NO_WAKEUP;
 	__u64 *put;
@@ -72,16 +99,16 @@ static __always_inline long pt_submit(struct pt_work *work, __u64 payload_bytes)
 	asm volatile("" : "+r"(size));
 	if (size > sizeof(struct pt_record) + PT_MAX_COPY_BYTES)
 		return -1;
-	if (bpf_ringbuf_output(&ring, &work->record, size, wakeup))
+	if (bpf_ringbuf_output(ring, &work->record, size, wakeup))
 		return -1;
-	put = bpf_map_lookup_elem(&ring_put, &work->key.tap);
+	put = bpf_map_lookup_elem(&ring_put, &account);
 	if (put)
 		__sync_fetch_and_add(put, PT_RING_BYTES(size));
 	pt_count(work->key.tap, PT_TALLY_RECORDS, size);
 	return 0;
 }
 
-static __always_inline void pt_flush_run(struct pt_work *work,
+static __always_inline void pt_flush_run(struct pt_work *work, void *ring,
 					 const struct pt_connection *connection,
 					 struct pt_direction_state *state, __u64 direction)
 {
@@ -96,7 +123,7 @@ static __always_inline void pt_flush_run(struct pt_work *work,
 	record->time_ns = state->run_time_ns;
 	record->seq = state->run_seq;
 	record->payload_len = state->run_end - state->run_seq;
-	if (!pt_has_share(work, PT_BARE_SHARE) || pt_submit(work, 0))
+	if (!pt_has_share(work, ring, PT_BARE_SHARE) || pt_submit(work, ring, 0))
 		pt_count(work->key.tap, PT_TALLY_RUNS_LOST, record->payload_len);
 }
 
@@ -105,14 +132,16 @@ __noinline int pt_flush_runs(void)
 {
 	struct pt_work *work = pt_get_work();
 	struct pt_connection *connection;
+	void *ring;
 
 	if (!work)
 		return 0;
 	connection = bpf_map_lookup_elem(&connections, &work->key);
-	if (!connection)
+	ring = pt_get_ring(work);
+	if (!connection || !ring)
 		return 0;
-	pt_flush_run(work, connection, &connection->direction[PT_FROM_POD], PT_FROM_POD);
-	pt_flush_run(work, connection, &connection->direction[PT_TO_POD], PT_TO_POD);
+	pt_flush_run(work, ring, connection, &connection->direction[PT_FROM_POD], PT_FROM_POD);
+	pt_flush_run(work, ring, connection, &connection->direction[PT_TO_POD], PT_TO_POD);
 	return 0;
 }
 

@@ -7,28 +7,38 @@
 const volatile __u32 pt_l3_base = 14;
 /* Longest payload that is copied whole. */
 const volatile __u32 pt_capture_bytes = 4096;
-/* Ring bytes at which user space is woken; below, it polls. A power of two. */
+/* Rings in use. */
+const volatile __u32 pt_rings = 1;
+/* Bytes in a ring at which its reader is woken; below, it polls. A power of two. */
 const volatile __u32 pt_wakeup_bytes = 1024 * 1024;
-/* Size of the ring. */
+/* Size of each ring. */
 const volatile __u32 pt_ring_bytes = 8 * 1024 * 1024;
 /*
- * Ring bytes above which bodies are sampled to leave room for heads, and taps that hold more than
- * their share are refused.
+ * Bytes in a ring above which bodies are sampled to leave room for heads, and taps that hold more
+ * than their share are refused.
  */
 const volatile __u32 pt_pressure_bytes = 4 * 1024 * 1024;
 
+/* The rings themselves are made and put in by user space. */
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 * 1024 * 1024); /* set at load */
-} ring SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1); /* set at load */
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_RINGBUF);
+			__uint(max_entries, 64 * 1024); /* of the pattern alone */
+		});
+} rings SEC(".maps");
 
 /*
- * Ring bytes of each tap's records: put by the kernel side, taken by the reader, which maps the
- * second array and adds to it as it moves on. The difference is what the tap holds of the ring.
+ * Bytes of each tap's records in each ring, by PT_RING_ACCOUNT: put by the kernel side, taken by
+ * the ring's reader, which maps the second array and adds to it as it moves on. The difference is
+ * what the tap holds of the ring.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, PT_MAX_TAPS);
+	__uint(max_entries, PT_MAX_TAPS); /* set at load */
 	__type(key, __u32);
 	__type(value, __u64);
 } ring_put SEC(".maps");
@@ -36,7 +46,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, PT_MAX_TAPS);
+	__uint(max_entries, PT_MAX_TAPS); /* set at load */
 	__type(key, __u32);
 	__type(value, __u64);
 } ring_taken SEC(".maps");
@@ -111,6 +121,7 @@ struct pt_work {
 	struct pt_connection_key key;
 	struct pt_beginning beginning;
 	__u64 now;
+	__u64 ring;    /* index of the connection's ring; set where a record may follow */
 	__u64 whole;   /* the payload is copied whole if one record holds it */
 	__u64 waiting; /* bytes in the ring, as of pt_has_share() */
 	/* Entries under construction. */

@@ -56,6 +56,10 @@ absl::Status CheckProgramOptions(const ProgramOptions& options) {
         absl::StrFormat("--ring-bytes: %d is not a power of two of at least %d", options.ring_bytes,
                         kMinRingBytes));
   }
+  if (options.rings < 1 || options.rings > PT_MAX_RINGS) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--rings: %d is not in 1..%d", options.rings, PT_MAX_RINGS));
+  }
   return absl::OkStatus();
 }
 
@@ -64,8 +68,9 @@ void CaptureProgram::Destroyer::operator()(capture_bpf* skeleton) const {
 }
 
 CaptureProgram::CaptureProgram(std::unique_ptr<capture_bpf, Destroyer> skeleton,
-                               uint32_t ring_bytes)
+                               std::vector<UniqueFd> rings, uint32_t ring_bytes)
     : skeleton_(std::move(skeleton)),
+      rings_(std::move(rings)),
       ring_bytes_(ring_bytes),
       cpus_(static_cast<uint32_t>(libbpf_num_possible_cpus())) {}
 
@@ -85,7 +90,11 @@ absl::StatusOr<CaptureProgram> CaptureProgram::Load(const ProgramOptions& option
   skeleton->rodata->pt_ring_bytes = options.ring_bytes;
   skeleton->rodata->pt_pressure_bytes = options.ring_bytes / kPressureShare;
   skeleton->rodata->pt_wakeup_bytes = options.ring_bytes / kWakeupShare;
-  bpf_map__set_max_entries(skeleton->maps.ring, options.ring_bytes);
+  skeleton->rodata->pt_rings = options.rings;
+  bpf_map__set_max_entries(skeleton->maps.rings, options.rings);
+  for (bpf_map* map : {skeleton->maps.ring_put, skeleton->maps.ring_taken}) {
+    bpf_map__set_max_entries(map, options.rings * PT_MAX_TAPS);
+  }
   for (bpf_map* map : {skeleton->maps.connections, skeleton->maps.feedback,
                        skeleton->maps.handshakes, skeleton->maps.opaque}) {
     bpf_map__set_max_entries(map, options.max_connections);
@@ -93,12 +102,22 @@ absl::StatusOr<CaptureProgram> CaptureProgram::Load(const ProgramOptions& option
   if (const int error = capture_bpf__load(skeleton.get()); error != 0) {
     return ExplainLoadFailure(-error, options.ring_bytes, LookAround());
   }
+  std::vector<UniqueFd> rings;
+  for (uint32_t index = 0; index < options.rings; ++index) {
+    const UniqueFd& ring = rings.emplace_back(
+        bpf_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, options.ring_bytes, nullptr));
+    const int fd = ring.get();
+    if (!ring.valid() ||
+        bpf_map_update_elem(bpf_map__fd(skeleton->maps.rings), &index, &fd, BPF_ANY) != 0) {
+      return ExplainLoadFailure(errno, options.ring_bytes, LookAround());
+    }
+  }
   const uint32_t zero = 0;
   const int program = bpf_program__fd(skeleton->progs.pt_capture);
   if (bpf_map_update_elem(bpf_map__fd(skeleton->maps.programs), &zero, &program, BPF_ANY) != 0) {
     return ErrnoStatus(errno, "publish capture program");
   }
-  return CaptureProgram(std::move(skeleton), options.ring_bytes);
+  return CaptureProgram(std::move(skeleton), std::move(rings), options.ring_bytes);
 }
 
 absl::StatusOr<UniqueFd> CaptureProgram::MakeDispatcher(const TapId& tap, Polarity polarity) const {
@@ -155,7 +174,6 @@ absl::Status CaptureProgram::ClearCounters(uint32_t slot) const {
   return absl::OkStatus();
 }
 
-int CaptureProgram::ring_fd() const { return bpf_map__fd(skeleton_->maps.ring); }
 int CaptureProgram::ring_taken_fd() const { return bpf_map__fd(skeleton_->maps.ring_taken); }
 int CaptureProgram::connections_fd() const { return bpf_map__fd(skeleton_->maps.connections); }
 int CaptureProgram::feedback_fd() const { return bpf_map__fd(skeleton_->maps.feedback); }

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "agent/capture/segment.h"
@@ -23,7 +24,9 @@ struct ProgramOptions {
   uint32_t l3_base = 14;
   // Longest payload copied whole; PT_MIN_CAPTURE_BYTES to PT_MAX_CAPTURE_BYTES.
   uint32_t capture_bytes = 4096;
-  // Power of two, at least 64 KiB.
+  // Rings; each connection's records are in one of them. 1 to PT_MAX_RINGS.
+  uint32_t rings = 1;
+  // Of each ring. Power of two, at least 64 KiB.
   uint32_t ring_bytes = 8 << 20;
   uint32_t max_connections = 65'536;
 };
@@ -55,8 +58,9 @@ class CaptureProgram {
   absl::StatusOr<TapCounters> ReadCounters(uint32_t slot) const;
   absl::Status ClearCounters(uint32_t slot) const;
 
-  int ring_fd() const;
-  // Array of PT_MAX_TAPS 64-bit numbers, to be mapped: ring bytes of each tap that were read.
+  uint32_t rings() const { return static_cast<uint32_t>(rings_.size()); }
+  int ring_fd(uint32_t ring) const { return rings_[ring].get(); }
+  // Array of 64-bit numbers by PT_RING_ACCOUNT, to be mapped: bytes of each tap that were read.
   int ring_taken_fd() const;
   int connections_fd() const;
   int feedback_fd() const;
@@ -68,9 +72,11 @@ class CaptureProgram {
   struct Destroyer {
     void operator()(capture_bpf* skeleton) const;
   };
-  CaptureProgram(std::unique_ptr<capture_bpf, Destroyer> skeleton, uint32_t ring_bytes);
+  CaptureProgram(std::unique_ptr<capture_bpf, Destroyer> skeleton, std::vector<UniqueFd> rings,
+                 uint32_t ring_bytes);
 
   std::unique_ptr<capture_bpf, Destroyer> skeleton_;
+  std::vector<UniqueFd> rings_;
   uint32_t ring_bytes_;
   uint32_t cpus_;
 };

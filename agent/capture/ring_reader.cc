@@ -18,43 +18,43 @@ namespace {
 
 // So that time-outs are looked at also when the ring never runs dry.
 constexpr uint64_t kMaxBatch = 4096;
-constexpr size_t kTakenBytes = PT_MAX_TAPS * sizeof(uint64_t);
 
 }  // namespace
 
 void RingReader::RingDestroyer::operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
 
-void RingReader::TakenUnmapper::operator()(uint64_t* taken) const { ::munmap(taken, kTakenBytes); }
-
 RingReader::~RingReader() = default;
 
 absl::StatusOr<std::unique_ptr<RingReader>> RingReader::Create(const CaptureProgram& program,
-                                                               Handler handler) {
-  std::unique_ptr<RingReader> reader(new RingReader(std::move(handler)));
-  reader->ring_.reset(ring_buffer__new(program.ring_fd(), &OnRecord, reader.get(), nullptr));
+                                                               uint32_t ring, Handler handler) {
+  std::unique_ptr<RingReader> reader(new RingReader(ring, std::move(handler)));
+  const int ring_fd = program.ring_fd(ring);
+  reader->ring_.reset(ring_buffer__new(ring_fd, &OnRecord, reader.get(), nullptr));
   if (reader->ring_ == nullptr) {
     return ErrnoStatus(errno, "map capture ring");
   }
-  PODTAP_RETURN_IF_ERROR(reader->MapTaken(program.ring_taken_fd()));
+  PODTAP_RETURN_IF_ERROR(reader->MapTaken(program));
   reader->epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
   reader->wakeup_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   // Edge-triggered: what counts is the kernel side's wake-up, not that there is something to read.
   epoll_event ring_event{.events = EPOLLIN | EPOLLET, .data = {.u64 = 0}};
   epoll_event wakeup_event{.events = EPOLLIN | EPOLLET, .data = {.u64 = 1}};
   if (!reader->epoll_.valid() || !reader->wakeup_.valid() ||
-      ::epoll_ctl(reader->epoll_.get(), EPOLL_CTL_ADD, program.ring_fd(), &ring_event) != 0 ||
+      ::epoll_ctl(reader->epoll_.get(), EPOLL_CTL_ADD, ring_fd, &ring_event) != 0 ||
       ::epoll_ctl(reader->epoll_.get(), EPOLL_CTL_ADD, reader->wakeup_.get(), &wakeup_event) != 0) {
     return ErrnoStatus(errno, "watch capture ring");
   }
   return reader;
 }
 
-absl::Status RingReader::MapTaken(int fd) {
-  void* const address = ::mmap(nullptr, kTakenBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+absl::Status RingReader::MapTaken(const CaptureProgram& program) {
+  const size_t bytes = size_t{program.rings()} * PT_MAX_TAPS * sizeof(uint64_t);
+  void* const address =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, program.ring_taken_fd(), 0);
   if (address == MAP_FAILED) {
     return ErrnoStatus(errno, "map the ring's account");
   }
-  taken_.reset(static_cast<uint64_t*>(address));
+  taken_ = {static_cast<uint64_t*>(address), [bytes](uint64_t* taken) { ::munmap(taken, bytes); }};
   return absl::OkStatus();
 }
 
@@ -80,7 +80,7 @@ void RingReader::Account(std::span<const uint8_t> record) {
     std::memcpy(&tap, record.data() + offsetof(pt_record, tap), sizeof(tap));
   }
   if (tap < PT_MAX_TAPS) {
-    const std::atomic_ref<uint64_t> taken(taken_[tap]);
+    const std::atomic_ref<uint64_t> taken(taken_[PT_RING_ACCOUNT(ring_index_, tap)]);
     // This thread alone writes; the kernel side reads.
     taken.store(taken.load(std::memory_order_relaxed) + PT_RING_BYTES(record.size()),
                 std::memory_order_relaxed);

@@ -1,4 +1,4 @@
-// Drains the ring: kernel records in, segments out.
+// Drains one ring: kernel records in, segments out.
 //
 // The kernel side wakes the reader only when a good many bytes have gathered; the reader polls
 // otherwise. So at low rates a record waits up to the poll interval, and at high rates one wake-up
@@ -27,9 +27,10 @@ class RingReader {
  public:
   using Handler = std::function<void(const Segment&)>;
 
-  // Borrows the program. `handler` is called from Read().
+  // Borrows the program. `ring` is an index below program.rings(), with one reader each. `handler`
+  // is called from Read().
   static absl::StatusOr<std::unique_ptr<RingReader>> Create(const CaptureProgram& program,
-                                                            Handler handler);
+                                                            uint32_t ring, Handler handler);
   ~RingReader();
 
   // Waits until the kernel side or WakeUp() asks for attention, at most `timeout_ms`.
@@ -49,18 +50,16 @@ class RingReader {
   struct RingDestroyer {
     void operator()(ring_buffer* ring) const;
   };
-  struct TakenUnmapper {
-    void operator()(uint64_t* taken) const;
-  };
-  explicit RingReader(Handler handler) : handler_(std::move(handler)) {}
-  absl::Status MapTaken(int fd);
+  RingReader(uint32_t ring, Handler handler) : ring_index_(ring), handler_(std::move(handler)) {}
+  absl::Status MapTaken(const CaptureProgram& program);
   void Account(std::span<const uint8_t> record);
   static int OnRecord(void* context, void* data, size_t size);
 
+  const uint32_t ring_index_;
   Handler handler_;
   std::unique_ptr<ring_buffer, RingDestroyer> ring_;
-  // Ring bytes read, by tap slot; shared with the kernel side.
-  std::unique_ptr<uint64_t[], TakenUnmapper> taken_;
+  // Bytes read, by PT_RING_ACCOUNT; shared with the kernel side and the other rings' readers.
+  std::unique_ptr<uint64_t[], std::function<void(uint64_t*)>> taken_;
   UniqueFd epoll_;
   UniqueFd wakeup_;
   uint64_t batch_ = 0;

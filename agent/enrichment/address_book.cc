@@ -13,6 +13,7 @@ bool SamePod(const std::shared_ptr<const discovery::PodIdentity>& a,
 }  // namespace
 
 void AddressBook::Learn(const capture::TapId& tap, const IpAddress& local) {
+  const std::lock_guard lock(mutex_);
   const auto found = entries_.find(local);
   if (found != entries_.end()) {
     const std::vector<capture::TapId>& claims = found->second.claims;
@@ -52,6 +53,7 @@ bool AddressBook::MakeRoom(std::vector<capture::TapId>& claims) {
 }
 
 AddressOwner AddressBook::Find(const IpAddress& ip, int64_t at_ns) {
+  const std::lock_guard lock(mutex_);
   const auto found = entries_.find(ip);
   if (found == entries_.end()) {
     return {};
@@ -96,6 +98,7 @@ std::optional<AddressOwner> AddressBook::Judge(const std::vector<capture::TapId>
 }
 
 void AddressBook::OnTick() {
+  const std::lock_guard lock(mutex_);
   const uint64_t version = taps_.Refresh();
   if (version == swept_version_) {
     return;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -32,13 +33,14 @@ struct AddressOwner {
   MetadataState state = MetadataState::kUnresolved;
 };
 
-// Belongs to the pipeline's thread. A claim lives as long as the directory knows its tap, so for a
-// while after the tap is closed; the owner it names is then stale.
+// Thread-safe: what one shard learns names the far ends of the others' exchanges. A claim lives as
+// long as the directory knows its tap, so for a while after the tap is closed; the owner it names
+// is then stale.
 class AddressBook {
  public:
-  // The reader is borrowed and outlives the book.
-  explicit AddressBook(TapReader& taps, const AddressBookLimits& limits = {})
-      : taps_(taps), limits_(limits) {}
+  // The directory is borrowed and outlives the book.
+  explicit AddressBook(const TapDirectory& directory, const AddressBookLimits& limits = {})
+      : limits_(limits), taps_(directory) {}
 
   // `local` was seen as a source address leaving `tap`. One hash look-up when that is known.
   void Learn(const capture::TapId& tap, const IpAddress& local);
@@ -48,11 +50,15 @@ class AddressBook {
   // Forgets the claims of taps that the directory has forgotten. Call about once a second.
   void OnTick();
 
-  size_t size() const { return entries_.size(); }
+  size_t size() const {
+    const std::lock_guard lock(mutex_);
+    return entries_.size();
+  }
 
   // Calls visit(CounterValue) for every counter. Claims and addresses, not exchanges.
   template <typename Visitor>
   void Visit(Visitor&& visit) const {
+    const std::lock_guard lock(mutex_);
     visit(CounterValue{.name = "addresses_known", .count = entries_.size()});
     visit(CounterValue{.name = "address_claims_refused", .count = claims_refused_});
     visit(CounterValue{.name = "address_claims_of_unknown_taps", .count = claims_unknown_tap_});
@@ -67,14 +73,17 @@ class AddressBook {
     AddressOwner unanimous;
   };
 
+  // The caller holds the lock in both of these.
+  //
   // Whether one more claim fits; the claim of a closed tap gives way.
   bool MakeRoom(std::vector<capture::TapId>& claims);
   // Whom the claims name together whose taps `counts` accepts; nullopt when it accepts none.
   template <typename Predicate>
   std::optional<AddressOwner> Judge(const std::vector<capture::TapId>& claims, Predicate counts);
 
-  TapReader& taps_;
   const AddressBookLimits limits_;
+  mutable std::mutex mutex_;
+  TapReader taps_;
   absl::flat_hash_map<IpAddress, Entry> entries_;
   absl::flat_hash_map<capture::TapId, size_t> addresses_of_tap_;
   uint64_t swept_version_ = 0;

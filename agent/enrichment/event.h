@@ -101,7 +101,7 @@ struct Event {
   uint32_t flags = 0;
 };
 
-// Takes events. Called on the pipeline's thread; must not block.
+// Takes events. Called on the threads of all shards; must not block.
 class EventSink {
  public:
   virtual ~EventSink() = default;

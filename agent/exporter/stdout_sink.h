@@ -47,7 +47,7 @@ struct StdoutSinkCounters {
   }
 };
 
-// OnEvent() belongs to one thread, all else is thread-safe. SIGPIPE must be ignored.
+// Thread-safe. SIGPIPE must be ignored.
 class StdoutSink : public enrichment::EventSink {
  public:
   // `on_closed` is called once, on the sink's thread, with the errno of the write that failed:

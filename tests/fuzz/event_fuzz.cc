@@ -52,7 +52,7 @@ struct Bench {
 
   enrichment::TapDirectory directory;
   enrichment::TapReader taps{directory};
-  enrichment::AddressBook book{taps};
+  enrichment::AddressBook book{directory};
   enrichment::FakeClock clock;
   enrichment::EventCollector sink;
   enrichment::EnricherOptions options;

@@ -83,7 +83,7 @@ echo "guest: pods are up"
 
 capabilities=-all,+bpf,+net_raw
 /setpriv --bounding-set $capabilities --inh-caps $capabilities \
-  /podtap-agent --stdout -o json --discovery netns --node-name guest --admin-listen "" \
+  /podtap-agent --stdout -o json --discovery netns --node-name guest --admin-listen "" --rings 2 \
   >/tmp/events 2>/tmp/agent.log &
 agent=$!
 

@@ -32,12 +32,12 @@ class Exactness(unittest.TestCase):
             self.assertEqual(event["destination"]["podName"], watched.netns("web"))
         self.assertEqual(watched.losses(), {})
 
-    def load(self, v6, command):
+    def load(self, v6, command, *agent_flags):
         with fleet.Fleet() as watched:
             watched.add_pod("client")
             watched.add_pod("web")
             watched.start_nginx("web")
-            _, agent = watched.start_watching()
+            _, agent = watched.start_watching(*agent_flags)
             address = f"[{watched.ip6('web')}]" if v6 else watched.ip4("web")
             watched.in_pod("client", *command, f"http://{address}/index.html")
             agent.stop()
@@ -54,6 +54,13 @@ class Exactness(unittest.TestCase):
 
     def test_h2load_v6(self):
         self.load(True, ["h2load", "--h1", "-n", str(REQUESTS), "-c", "8"])
+
+    def test_two_rings(self):
+        self.load(False, ["h2load", "--h1", "-n", str(REQUESTS), "-c", "8"], "--rings", "2")
+
+    def test_four_rings(self):
+        """Also the first exchange names both ends, though their records are in several rings."""
+        self.load(True, ["ab", "-q", "-k", "-n", str(REQUESTS), "-c", "16"], "--rings", "4")
 
     def test_new_connection_for_each_request(self):
         """Ports come round again and again: no request goes to an older connection's account."""

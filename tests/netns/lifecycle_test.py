@@ -254,12 +254,18 @@ class CollectorRestart(unittest.TestCase):
 
 class LedgerSums(unittest.TestCase):
     def test_in_equals_out_plus_named_losses_plus_in_flight(self):
+        self.check_sums("1")
+
+    def test_the_same_with_three_rings(self):
+        self.check_sums("3")
+
+    def check_sums(self, rings):
         with fleet.Fleet() as watched:
             watched.add_pod("client")
             watched.add_pod("web")
             watched.start_nginx("web")
             # A ring so small that records are refused under load.
-            _, agent = watched.start_watching("--ring-bytes", "65536")
+            _, agent = watched.start_watching("--ring-bytes", "65536", "--rings", rings)
             made = 5000
             os.kill(agent_pid(agent), signal.SIGSTOP)
             try:

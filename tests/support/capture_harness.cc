@@ -16,16 +16,20 @@ CaptureHarness::CaptureHarness(capture::ProgramOptions options) {
   PODTAP_CHECK(program.ok() ||
                (std::fprintf(stderr, "%s\n", program.status().ToString().c_str()), false));
   program_.emplace(*std::move(program));
-  auto reader = capture::RingReader::Create(*program_, [this](const capture::Segment& segment) {
-    Recorded recorded{.segment = segment,
-                      .head = std::string(segment.head.begin(), segment.head.end()),
-                      .tail = std::string(segment.tail.begin(), segment.tail.end())};
-    recorded.segment.head = {};
-    recorded.segment.tail = {};
-    records_.push_back(std::move(recorded));
-  });
-  PODTAP_CHECK(reader.ok());
-  reader_ = *std::move(reader);
+  for (uint32_t ring = 0; ring < program_->rings(); ++ring) {
+    auto reader =
+        capture::RingReader::Create(*program_, ring, [this, ring](const capture::Segment& segment) {
+          Recorded recorded{.segment = segment,
+                            .head = std::string(segment.head.begin(), segment.head.end()),
+                            .tail = std::string(segment.tail.begin(), segment.tail.end()),
+                            .ring = ring};
+          recorded.segment.head = {};
+          recorded.segment.tail = {};
+          records_.push_back(std::move(recorded));
+        });
+    PODTAP_CHECK(reader.ok());
+    readers_.push_back(*std::move(reader));
+  }
 }
 
 int CaptureHarness::Dispatcher(const TapId& tap, Direction direction) {
@@ -54,7 +58,9 @@ void CaptureHarness::Attach(uint32_t interface_index) {
 }
 
 std::vector<Recorded>& CaptureHarness::Records() {
-  while (!reader_->Read()) {
+  for (const auto& reader : readers_) {
+    while (!reader->Read()) {
+    }
   }
   return records_;
 }

@@ -21,9 +21,10 @@ struct Recorded {
   capture::Segment segment;
   std::string head;
   std::string tail;
+  uint32_t ring = 0;
 };
 
-// Program, ring reader, and taps under test-run: one unless a test names others.
+// Program, ring readers, and taps under test-run: one unless a test names others.
 class CaptureHarness {
  public:
   static constexpr capture::TapId kTap = {7, 3};
@@ -38,8 +39,9 @@ class CaptureHarness {
   void Detach() { tap_.reset(); }
 
   const capture::CaptureProgram& program() const { return *program_; }
-  capture::RingReader& reader() { return *reader_; }
-  // What the ring holds, drained; appended to what came before.
+  // Of the first ring.
+  capture::RingReader& reader() { return *readers_.front(); }
+  // What the rings hold, drained; appended to what came before.
   std::vector<Recorded>& Records();
   uint64_t Count(int reason, capture::TapId tap = kTap) const;
   uint64_t CountBytes(int reason, capture::TapId tap = kTap) const;
@@ -51,7 +53,7 @@ class CaptureHarness {
   int Dispatcher(const capture::TapId& tap, capture::Direction direction);
 
   std::optional<capture::CaptureProgram> program_;
-  std::unique_ptr<capture::RingReader> reader_;
+  std::vector<std::unique_ptr<capture::RingReader>> readers_;
   // By slot, generation and direction.
   std::map<std::pair<uint64_t, capture::Direction>, UniqueFd> dispatchers_;
   std::optional<capture::PacketTap> tap_;

@@ -42,7 +42,7 @@ class AddressBookTest : public testing::Test {
 
   TapDirectory directory_;
   TapReader taps_{directory_};
-  AddressBook book_{taps_,
+  AddressBook book_{directory_,
                     {.max_addresses = 4, .max_addresses_per_tap = 3, .max_claims_per_address = 2}};
 };
 

@@ -31,7 +31,7 @@ class EnricherTest : public testing::Test {
   FakeClock clock_;
   TapDirectory directory_;
   TapReader taps_{directory_};
-  AddressBook book_{taps_};
+  AddressBook book_{directory_};
   EventCollector sink_;
   Enricher enricher_{{}, clock_, taps_, book_, {&sink_}};
 };

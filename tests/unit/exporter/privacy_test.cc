@@ -31,7 +31,7 @@ std::string WhatLeaves(pairing::Exchange exchange) {
   enrichment::TapDirectory directory;
   directory.Publish(enrichment::MakeTap(1, "web"));
   enrichment::TapReader taps(directory);
-  enrichment::AddressBook book(taps);
+  enrichment::AddressBook book(directory);
   enrichment::FakeClock clock;
   enrichment::EventCollector sink;
   // A careless list: names that smell of secrets must not leave even so.

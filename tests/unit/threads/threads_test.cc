@@ -23,9 +23,11 @@
 #include "agent/enrichment/enricher.h"
 #include "agent/enrichment/tap_directory.h"
 #include "agent/enrichment/tls_inventory.h"
+#include "agent/exchange_gate.h"
 #include "agent/exporter/event_log.h"
 #include "agent/exporter/stdout_sink.h"
 #include "agent/pipeline.h"
+#include "agent/ring_progress.h"
 #include "common/clock.h"
 #include "common/unique_fd.h"
 #include "tests/unit/exporter/event_builder.h"
@@ -63,21 +65,19 @@ class Agent {
 
   void Run() {
     std::vector<std::thread> threads;
-    for (void (Agent::*work)() :
-         {&Agent::Tap, &Agent::Handle, &Agent::Acknowledge, &Agent::ReadLines, &Agent::Ask}) {
+    for (void (Agent::*work)() : {&Agent::ReadLines, &Agent::Tap, &Agent::HandleFirst,
+                                  &Agent::HandleSecond, &Agent::Acknowledge, &Agent::Ask}) {
       threads.emplace_back([this, work] { (this->*work)(); });
     }
     std::this_thread::sleep_for(kDuration);
     stop_ = true;
     // The lines' reader ends with the last of them.
-    for (size_t i = 0; i < threads.size(); ++i) {
-      if (i != 3) {
-        threads[i].join();
-      }
+    for (size_t i = 1; i < threads.size(); ++i) {
+      threads[i].join();
     }
     stdout_->Stop(std::chrono::seconds(5));
     write_end_.Reset();
-    threads[3].join();
+    threads[0].join();
   }
 
   void CheckSums() const {
@@ -108,43 +108,54 @@ class Agent {
     }
   }
 
-  // The shard's thread.
-  void Handle() {
+  // The threads of two shards.
+  void HandleFirst() { Handle(0); }
+  void HandleSecond() { Handle(1); }
+
+  void Handle(uint32_t ring) {
     NoFeedback feedback;
     enrichment::TapReader taps(directory_);
-    enrichment::AddressBook book(taps);
-    enrichment::Enricher enricher({}, clock_, taps, book, {&log_, stdout_.get()});
-    Pipeline pipeline({}, enricher, inventory_, feedback);
+    enrichment::Enricher enricher({}, clock_, taps, book_, {&log_, stdout_.get()});
+    ExchangeGate gate(progress_, enricher);
+    Pipeline pipeline({}, gate, inventory_, feedback, {.first = ring + 1, .step = 2});
     for (uint16_t port = 1; !stop_; ++port) {
       const uint32_t slot = port % kSlots;
       const TapId tap{slot, generations_[slot]};
-      book.Learn(tap, enrichment::Ip("10.0.0.1"));
-      ++opened_;
-      Send(pipeline, tap, port, Direction::kToPod, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
-      Send(pipeline, tap, port, Direction::kFromPod,
+      book_.Learn(tap, enrichment::Ip("10.0.0.1"));
+      ++opened_[ring];
+      progress_.Set(ring, clock_.MonotonicNs());
+      gate.Release();
+      Send(pipeline, tap, port, opened_[ring], Direction::kToPod,
+           "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+      Send(pipeline, tap, port, opened_[ring], Direction::kFromPod,
            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
       const int64_t now_ns = clock_.MonotonicNs();
       if (port % 16 == 0) {
         pipeline.CloseTap(tap, now_ns);
         pipeline.OnTick(now_ns);
-        book.OnTick();
+        book_.OnTick();
         inventory_.OnHandshake(tap, false, {});
         log_.Seal(now_ns);
       }
     }
+    progress_.Set(ring, INT64_MAX);
+    while (progress_.least() != INT64_MAX) {
+      std::this_thread::yield();
+    }
+    gate.Release();
     pipeline.Finish(clock_.MonotonicNs());
     log_.SealNow();
   }
 
-  void Send(Pipeline& pipeline, const TapId& tap, uint16_t port, Direction direction,
-            std::string_view text) {
+  void Send(Pipeline& pipeline, const TapId& tap, uint16_t port, int64_t opened_ns,
+            Direction direction, std::string_view text) {
     Segment segment;
     segment.key = {.tap = tap,
                    .local = enrichment::Ip("10.0.0.1"),
                    .remote = enrichment::Ip("10.0.0.2"),
                    .local_port = 80,
                    .remote_port = port,
-                   .opened_ns = opened_};
+                   .opened_ns = opened_ns};
     segment.direction = direction;
     segment.time_ns = clock_.MonotonicNs();
     segment.seq = 1;
@@ -187,6 +198,7 @@ class Agent {
     while (!stop_) {
       directory_.Visit(add);
       inventory_.Visit(add);
+      book_.Visit(add);
       sum += inventory_.List().size();
       log_.counters().Visit(add);
       stdout_->counters().Visit(add);
@@ -203,12 +215,14 @@ class Agent {
   std::array<std::atomic<uint32_t>, kSlots> generations_;
   enrichment::TapDirectory directory_{{.tombstone_ns = 1'000'000, .max_tombstones = 16}};
   enrichment::TlsInventory inventory_{directory_};
+  enrichment::AddressBook book_{directory_};
+  RingProgress progress_{2};
   exporter::EventLog log_{{.origin = exporter::kOrigin, .max_bytes = 64 << 10}, clock_};
   UniqueFd read_end_;
   UniqueFd write_end_;
   std::unique_ptr<exporter::StdoutSink> stdout_;
-  // Of the newest connection.
-  int64_t opened_ = 0;
+  // Of each shard's newest connection.
+  std::array<int64_t, 2> opened_{};
   uint64_t taps_changed_ = 0;
   uint64_t lines_read_ = 0;
 };
