@@ -17,14 +17,21 @@ constexpr int64_t kSweepIdleNs = int64_t{900} * 1'000'000'000;
 void TapManager::OnView(const discovery::View& view) {
   directory_.SetNodeAddresses(view.node_addresses);
   namespaces_left_out_ = view.namespaces_left_out;
+  pods_cut_ = view.pods_cut;
+  pods_host_network_ = view.pods_host_network;
+  pods_without_interface_ = view.pods_without_interface;
   std::map<uint32_t, const discovery::WantedTap*> wanted;
   for (const discovery::WantedTap& tap : view.taps) {
     wanted.emplace(tap.interface_index, &tap);
   }
   CloseUnwanted(wanted);
   for (const discovery::WantedTap& tap : view.taps) {
-    if (!open_.contains(tap.interface_index)) {
+    if (const auto found = open_.find(tap.interface_index); found == open_.end()) {
       Open(tap);
+    } else if (found->second.wanted.pod != tap.pod) {
+      // More is known of the pod than before, such as a container.
+      found->second.wanted.pod = tap.pod;
+      Publish(found->second);
     }
   }
   if (open_.empty() && !idle_logged_) {
@@ -55,18 +62,24 @@ void TapManager::CloseUnwanted(const std::map<uint32_t, const discovery::WantedT
   }
 }
 
+void TapManager::Publish(const OpenTap& tap) {
+  directory_.Publish(std::make_shared<const enrichment::TapInfo>(
+      enrichment::TapInfo{.id = tap.id,
+                          .interface_index = tap.wanted.interface_index,
+                          .interface_name = tap.wanted.interface_name,
+                          .mode = enrichment::CaptureMode::kHostVeth,
+                          .opened_ns = tap.opened_ns,
+                          .pod = std::make_shared<const discovery::PodIdentity>(tap.wanted.pod)}));
+}
+
 void TapManager::Open(const discovery::WantedTap& wanted) {
   absl::StatusOr<capture::TapId> id = taps_.Reserve();
   absl::Status status = id.status();
+  OpenTap tap{.wanted = wanted, .id = {}, .opened_ns = clock_.MonotonicNs()};
   if (id.ok()) {
+    tap.id = *id;
     // Known before its first packet can arrive.
-    directory_.Publish(std::make_shared<const enrichment::TapInfo>(
-        enrichment::TapInfo{.id = *id,
-                            .interface_index = wanted.interface_index,
-                            .interface_name = wanted.interface_name,
-                            .mode = enrichment::CaptureMode::kHostVeth,
-                            .opened_ns = clock_.MonotonicNs(),
-                            .pod = std::make_shared<const discovery::PodIdentity>(wanted.pod)}));
+    Publish(tap);
     status = taps_.Open(*id, wanted.interface_index, capture::Polarity::kHostSide);
     if (!status.ok()) {
       directory_.Retire(*id, clock_.MonotonicNs());
@@ -74,7 +87,7 @@ void TapManager::Open(const discovery::WantedTap& wanted) {
   }
   if (status.ok()) {
     ++opened_;
-    open_.emplace(wanted.interface_index, OpenTap{.wanted = wanted, .id = *id});
+    open_.emplace(wanted.interface_index, std::move(tap));
     PODTAP_LOG_INFO("tapping {} for pod {}", wanted.interface_name, wanted.pod.pod_name);
     return;
   }

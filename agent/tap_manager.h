@@ -34,6 +34,9 @@ class TapManager {
     visit(CounterValue{.name = "taps_closed", .count = closed_});
     visit(CounterValue{.name = "taps_failed", .count = failed_});
     visit(CounterValue{.name = "namespaces_left_out", .count = namespaces_left_out_});
+    visit(CounterValue{.name = "pods_cut", .count = pods_cut_});
+    visit(CounterValue{.name = "pods_host_network", .count = pods_host_network_});
+    visit(CounterValue{.name = "pods_without_interface", .count = pods_without_interface_});
     visit(CounterValue{.name = "connections_swept", .count = swept_});
   }
 
@@ -41,10 +44,13 @@ class TapManager {
   struct OpenTap {
     discovery::WantedTap wanted;
     capture::TapId id;
+    int64_t opened_ns = 0;
   };
 
   void CloseUnwanted(const std::map<uint32_t, const discovery::WantedTap*>& wanted);
   void Open(const discovery::WantedTap& wanted);
+  // Makes known whose the tap is, or what is known of its pod since.
+  void Publish(const OpenTap& tap);
   void Sweep();
 
   capture::TapSet& taps_;
@@ -65,6 +71,9 @@ class TapManager {
   std::atomic<uint64_t> failed_{0};
   // As of the newest view.
   std::atomic<uint64_t> namespaces_left_out_{0};
+  std::atomic<uint64_t> pods_cut_{0};
+  std::atomic<uint64_t> pods_host_network_{0};
+  std::atomic<uint64_t> pods_without_interface_{0};
   std::atomic<uint64_t> swept_{0};
 };
 

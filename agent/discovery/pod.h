@@ -26,6 +26,7 @@ struct PodIdentity {
   std::string pod_name;
   std::string pod_uid;
   std::map<std::string, std::string> labels;
+  std::map<std::string, std::string> annotations;
   std::vector<Container> containers;
 
   friend bool operator==(const PodIdentity&, const PodIdentity&) = default;

@@ -15,7 +15,8 @@ namespace podtap::discovery {
 namespace {
 
 std::optional<PodNamespace> Look(const Pod& pod, Rtnl& rtnl) {
-  const UniqueFd fd(::open(pod.namespace_path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Not to wait for a writer where the path turns out to be a pipe.
+  const UniqueFd fd(::open(pod.namespace_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) {
     return std::nullopt;
   }
@@ -42,6 +43,9 @@ std::vector<PodNamespace> FindNamespaces(const std::vector<Pod>& pods, Rtnl& rtn
   struct stat own {};
   ::stat("/proc/self/ns/net", &own);
   for (const Pod& pod : pods) {
+    if (pod.host_network || pod.namespace_path.empty()) {
+      continue;
+    }
     std::optional<PodNamespace> found = Look(pod, rtnl);
     const auto same = [&](const PodNamespace& other) {
       return other.device == found->device && other.inode == found->inode;

@@ -17,21 +17,35 @@ struct Pod {
   std::string id;
   PodIdentity identity;
   // A file that stands for the pod's network namespace. It may be gone, or no namespace, by the
-  // time it is looked at.
+  // time it is looked at. Empty when there is none to look at.
   std::string namespace_path;
+  // The pod lives in the host's own network namespace.
+  bool host_network = false;
+
+  friend bool operator==(const Pod&, const Pod&) = default;
 };
 
 struct PodList {
   std::vector<Pod> pods;
   // Beyond the source's bound, not listed.
   uint64_t left_out = 0;
+  // Pods of which a bound left out a label, an annotation or a container.
+  uint64_t cut = 0;
+
+  friend bool operator==(const PodList&, const PodList&) = default;
 };
 
-// Not thread-safe: belongs to the thread that looks.
+// Not thread-safe: belongs to the thread that looks. None of this waits for another process: a
+// source whose pods another process knows asks on a thread of its own.
 class PodSource {
  public:
   virtual ~PodSource() = default;
+  // The pods as known by now. Takes back what changed_fd() said.
   virtual absl::StatusOr<PodList> List() = 0;
+  // Something changed on the node, or some seconds have passed: whoever asks elsewhere asks again.
+  virtual void Refresh() {}
+  // Readable when List() has something else to give than before. -1 when that is never said.
+  virtual int changed_fd() const { return -1; }
 };
 
 }  // namespace podtap::discovery

@@ -4,11 +4,15 @@
 
 namespace podtap::discovery {
 
+bool MayBePods(const Link& link) {
+  return link.kind == "veth" && link.peer_namespace_id.has_value();
+}
+
 std::vector<WantedTap> PlanTaps(const std::vector<Link>& links,
                                 const std::vector<PodNamespace>& namespaces) {
   std::vector<WantedTap> wanted;
   for (const Link& link : links) {
-    if (link.kind != "veth" || !link.peer_namespace_id) {
+    if (!MayBePods(link)) {
       continue;
     }
     const auto owner = std::find_if(

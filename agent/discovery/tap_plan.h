@@ -28,9 +28,12 @@ struct WantedTap {
   friend bool operator==(const WantedTap&, const WantedTap&) = default;
 };
 
-// Matches host interfaces to pods by the namespace id of the peer. Only kinds whose host side sees
-// all of the pod's traffic match. IFLA_LINK is never looked at: the peer's index is one of another
-// namespace and means nothing here. Sorted by interface index.
+// Whether the interface may be the host's end of a pod's: of a kind whose host side sees all of the
+// pod's traffic, with its other end in another namespace.
+bool MayBePods(const Link& link);
+
+// Matches host interfaces to pods by the namespace id of the peer. IFLA_LINK is never looked at:
+// the peer's index is one of another namespace and means nothing here. Sorted by interface index.
 std::vector<WantedTap> PlanTaps(const std::vector<Link>& links,
                                 const std::vector<PodNamespace>& namespaces);
 

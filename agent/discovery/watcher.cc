@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "common/log.h"
@@ -16,6 +17,30 @@ constexpr int kSlowLookMs = 5'000;
 // A namespace's file appears before the namespace is mounted on it, which no watch reports.
 constexpr int kSettleLookMs = 50;
 constexpr int kSettleLooks = 10;
+// So many when there are interfaces that lead to pods the source has yet to hear of: a runtime
+// lists a pod when it is ready, which is after its interface was made.
+constexpr int kMatchLooks = 40;
+
+// There is an interface that may be a pod's and is not.
+bool HasUnmatched(const std::vector<Link>& links, const std::vector<WantedTap>& taps) {
+  return std::any_of(links.begin(), links.end(), [&](const Link& link) {
+    return MayBePods(link) && std::none_of(taps.begin(), taps.end(), [&](const WantedTap& tap) {
+             return tap.interface_index == link.index;
+           });
+  });
+}
+
+// Counts the pods that have no tap, by reason.
+void CountUntapped(const std::vector<Pod>& pods, View& view) {
+  for (const Pod& pod : pods) {
+    const auto is_pods = [&](const WantedTap& tap) { return tap.pod_id == pod.id; };
+    if (pod.host_network) {
+      ++view.pods_host_network;
+    } else if (std::none_of(view.taps.begin(), view.taps.end(), is_pods)) {
+      ++view.pods_without_interface;
+    }
+  }
+}
 
 }  // namespace
 
@@ -54,7 +79,10 @@ absl::Status Watcher::OpenWatches() {
   if (!inotify_.valid() || !stop_.valid() || !epoll_.valid()) {
     return ErrnoStatus(errno, "watch network namespaces");
   }
-  for (const int fd : {inotify_.get(), stop_.get(), events_.fd()}) {
+  for (const int fd : {inotify_.get(), stop_.get(), events_.fd(), source_->changed_fd()}) {
+    if (fd < 0) {
+      continue;
+    }
     epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
       return ErrnoStatus(errno, "watch network namespaces");
@@ -72,7 +100,7 @@ void Watcher::WatchDirectory() {
 }
 
 void Watcher::Run() {
-  int settle_looks = 0;
+  int looks_since_change = kMatchLooks;
   while (true) {
     WatchDirectory();
     const absl::Status status = Look();
@@ -83,10 +111,11 @@ void Watcher::Run() {
     bool changed = false;
     while (!changed) {
       epoll_event event;
-      const int count =
-          ::epoll_wait(epoll_.get(), &event, 1, settle_looks > 0 ? kSettleLookMs : kSlowLookMs);
+      const bool soon = looks_since_change < (has_unmatched_ ? kMatchLooks : kSettleLooks);
+      const int count = ::epoll_wait(epoll_.get(), &event, 1, soon ? kSettleLookMs : kSlowLookMs);
       if (count == 0) {
-        settle_looks -= settle_looks > 0 ? 1 : 0;
+        ++looks_since_change;
+        source_->Refresh();
         break;
       }
       if (count < 0) {
@@ -97,6 +126,8 @@ void Watcher::Run() {
       }
       if (event.data.fd == events_.fd()) {
         changed = events_.Drain();
+      } else if (event.data.fd == source_->changed_fd()) {
+        break;
       } else {
         char buffer[4096];
         while (::read(inotify_.get(), buffer, sizeof(buffer)) > 0) {
@@ -106,7 +137,8 @@ void Watcher::Run() {
         watching_directory_ = false;
       }
       if (changed) {
-        settle_looks = kSettleLooks;
+        looks_since_change = 0;
+        source_->Refresh();
       }
     }
   }
@@ -114,11 +146,16 @@ void Watcher::Run() {
 
 absl::Status Watcher::Look() {
   View view;
-  PODTAP_ASSIGN_OR_RETURN(const std::vector<Link> links, rtnl_.Links());
+  // First: whatever else fails, the source has been heard.
   PODTAP_ASSIGN_OR_RETURN(const PodList list, source_->List());
+  PODTAP_ASSIGN_OR_RETURN(const std::vector<Link> links, rtnl_.Links());
   PODTAP_ASSIGN_OR_RETURN(view.node_addresses, rtnl_.Addresses());
   view.taps = PlanTaps(links, FindNamespaces(list.pods, rtnl_));
+  CountUntapped(list.pods, view);
+  // Only a source that tells of changes hears of pods late.
+  has_unmatched_ = source_->changed_fd() >= 0 && HasUnmatched(links, view.taps);
   view.namespaces_left_out = list.left_out;
+  view.pods_cut = list.cut;
   handler_(view);
   return absl::OkStatus();
 }

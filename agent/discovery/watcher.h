@@ -1,5 +1,5 @@
-// Keeps the list of wanted taps up to date: looks when the kernel reports a change, and every few
-// seconds in case a report was lost.
+// Keeps the list of wanted taps up to date: looks when the kernel reports a change or the source
+// has other pods, and every few seconds in case a report was lost.
 //
 // Threading: one thread of its own, on which the handler is called. Nothing is held open between
 // two looks but the sockets that report changes.
@@ -25,6 +25,12 @@ struct View {
   std::vector<WantedTap> taps;
   // Pods beyond the source's bound.
   uint64_t namespaces_left_out = 0;
+  // Pods of which a bound left out a label, an annotation or a container.
+  uint64_t pods_cut = 0;
+  // Pods that can't be tapped: they use the host's network, or no interface of the host leads to
+  // them that sees all of their traffic.
+  uint64_t pods_host_network = 0;
+  uint64_t pods_without_interface = 0;
   // Addresses of the host's own network namespace.
   std::vector<IpAddress> node_addresses;
 };
@@ -59,6 +65,8 @@ class Watcher {
   UniqueFd stop_;
   UniqueFd epoll_;
   bool watching_directory_ = false;
+  // Interfaces of the newest look may belong to pods that the source will tell of.
+  bool has_unmatched_ = false;
   // Said once, until a look succeeds again.
   bool failure_logged_ = false;
   std::thread thread_;
