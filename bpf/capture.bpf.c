@@ -19,27 +19,13 @@
 #include "headers.bpf.h"
 #include "emit.bpf.h"
 #include "connection.bpf.h"
+#include "body.bpf.h"
 
 /* Copied bytes of one direction, since its last head, above which feedback is looked up. */
 #define PT_FEEDBACK_BYTES PT_UNDECIDED_BYTES
 /* Under pressure: bytes copied from the beginning of a body segment, and the least worth it. */
 #define PT_PRESSURE_HEAD_BYTES 128
 #define PT_PRESSURE_MIN_BYTES  256
-/* A pending run is reported after this time, as a sign of life. */
-#define PT_RUN_REPORT_NS 1000000000ULL
-
-/* The barrier keeps the compiler from computing the address, which the verifier refuses. */
-static __always_inline struct pt_direction_state *pt_state(struct pt_connection *connection,
-							   __u64 direction)
-{
-	struct pt_direction_state *state = &connection->direction[PT_FROM_POD];
-
-	if (direction != PT_FROM_POD) {
-		state = &connection->direction[PT_TO_POD];
-		asm volatile("" : "+r"(state));
-	}
-	return state;
-}
 
 /*
  * Takes off the front of the packet what user space does not want, and adds it to the pending run.
@@ -51,8 +37,8 @@ __noinline int pt_take_skipped(void)
 	struct pt_connection *connection;
 	struct pt_direction_state *state;
 	struct pt_feedback *known;
-	__u64 skipped, direction;
-	__u32 seq, until;
+	__u64 direction;
+	__u32 until;
 	__s32 ahead;
 
 	if (!work)
@@ -67,30 +53,15 @@ __noinline int pt_take_skipped(void)
 	if (!pt_by_direction(direction, known->has_skip[0], known->has_skip[1]))
 		return 0;
 	until = pt_by_direction(direction, known->skip_until[0], known->skip_until[1]);
-	seq = work->packet.seq;
-	ahead = until - seq;
+	ahead = until - (__u32)work->packet.seq;
 	state = pt_state(connection, direction);
 	if (ahead <= 0) {
-		/*
-		 * Behind us; left in place it would mean something again after 2 GiB.
-		 * volatile: or else the compiler merges the two stores into a computed address.
-		 */
-		if (direction == PT_FROM_POD)
-			*(volatile __u32 *)&known->has_skip[PT_FROM_POD] = 0;
-		else
-			*(volatile __u32 *)&known->has_skip[PT_TO_POD] = 0;
+		/* Behind us; left in place it would mean something again after 2 GiB. */
+		pt_forget_skip(known, direction);
 		/* A run is pending still when the segment across the target is late or lost. */
 		return state->has_run;
 	}
-	skipped = ahead;
-	if (skipped > work->packet.payload_len)
-		skipped = work->packet.payload_len;
-	pt_extend_run(state, seq, seq + (__u32)skipped, work->now);
-	work->packet.payload += skipped;
-	work->packet.payload_len -= skipped;
-	work->packet.seq += skipped;
-	return work->packet.payload_len || seq + (__u32)skipped == until ||
-	       work->now - state->reported_ns > PT_RUN_REPORT_NS;
+	return pt_take_off(work, state, ahead) | !!work->packet.payload_len;
 }
 
 /*
@@ -204,123 +175,119 @@ __noinline int pt_report(struct __sk_buff *skb)
 	return reason;
 }
 
-/* Whether the packet is the client's, as far as that is known. */
-static __always_inline int pt_is_from_client(const struct pt_connection *connection,
-					     __u64 direction)
-{
-	__u64 client_from_pod = !!(connection->flags & PT_FLAG_CLIENT_FROM_POD);
-
-	return connection->flags & PT_FLAG_CLIENT_KNOWN &&
-	       client_from_pod == (direction == PT_FROM_POD);
-}
-
 /*
- * Reports what one record holds of the front of a client's large payload, and takes it off. Call it
- * while it returns PT_COUNT_REASONS; anything else is the reason why the rest is lost.
+ * Copies whole what a client sends behind a head: where its next one is, only user space may find.
+ * Returns as pt_report_part() does.
  */
-__noinline int pt_report_front(struct __sk_buff *skb)
-{
-	struct pt_work *work = pt_get_work();
-	struct pt_connection *connection;
-	struct pt_direction_state *state;
-	struct pt_record *record;
-	void *ring;
-
-	if (!work)
-		return PT_COUNT_READ_FAILED;
-	if (work->packet.payload_len <= PT_HEAD_COPY_BYTES)
-		return PT_COUNT_REASONS;
-	connection = bpf_map_lookup_elem(&connections, &work->key);
-	if (!connection)
-		return PT_COUNT_TABLE_FULL;
-	ring = pt_get_ring(work);
-	if (!ring)
-		return PT_COUNT_RING_FULL;
-	if (!pt_has_share(work, ring, PT_PAYLOAD_SHARE))
-		return PT_COUNT_FAIR_SHARE;
-	if (work->waiting > pt_pressure_bytes)
-		return PT_COUNT_REASONS;
-	if (bpf_skb_load_bytes(skb, work->packet.payload, work->payload, PT_HEAD_COPY_BYTES))
-		return PT_COUNT_READ_FAILED;
-	record = &work->record;
-	pt_fill(record, &work->key, connection, work->packet.direction);
-	record->time_ns = work->now;
-	record->seq = work->packet.seq;
-	record->payload_len = PT_HEAD_COPY_BYTES;
-	record->head_len = PT_HEAD_COPY_BYTES;
-	if (pt_submit(work, ring, PT_HEAD_COPY_BYTES))
-		return PT_COUNT_RING_FULL;
-	state = pt_state(connection, work->packet.direction);
-	state->reported_ns = work->now;
-	if (work->beginning.is_request)
-		state->copied = 0;
-	state->copied += PT_HEAD_COPY_BYTES;
-	work->beginning.is_request = 0;
-	work->packet.payload += PT_HEAD_COPY_BYTES;
-	work->packet.payload_len -= PT_HEAD_COPY_BYTES;
-	work->packet.seq += PT_HEAD_COPY_BYTES;
-	return PT_COUNT_REASONS;
-}
-
-/*
- * Looks closer at a payload of the client: at methods that pt_read_beginning() does not know, where
- * it matters, and at what is behind a head in one segment. Returns as pt_report_front() does.
- */
-static __always_inline int pt_track_client(struct __sk_buff *skb, struct pt_work *work,
-					   struct pt_connection *connection,
-					   struct pt_direction_state *state)
+static __always_inline int pt_copy_whole(struct __sk_buff *skb, struct pt_work *work,
+					 struct pt_direction_state *state)
 {
 	int reason = PT_COUNT_REASONS;
 
-	if (!work->beginning.is_request &&
-	    (connection->verdict == PT_UNDECIDED || work->packet.payload_len > pt_capture_bytes))
-		work->beginning.is_request = pt_starts_with_method(skb) == 1;
-	if (work->beginning.is_request)
-		connection->verdict = PT_HTTP;
-	else if (connection->verdict != PT_HTTP || state->copied >= PT_WHOLE_BYTES)
+	if (!work->beginning.is_request && state->copied >= PT_WHOLE_BYTES)
 		return PT_COUNT_REASONS;
 	work->whole = 1;
-	if (work->packet.payload_len <= PT_HEAD_COPY_BYTES)
-		return PT_COUNT_REASONS;
 #pragma unroll
 	for (int i = 1; i < PT_WHOLE_BYTES / PT_HEAD_COPY_BYTES; i++) {
-		reason = pt_report_front(skb);
+		if (work->packet.payload_len <= PT_HEAD_COPY_BYTES)
+			break;
+		reason = pt_report_part(skb, PT_HEAD_COPY_BYTES, 0);
 		if (reason != PT_COUNT_REASONS)
 			break;
 	}
 	return reason;
 }
 
-/* A segment of a tracked connection. Returns the reason to count the packet under. */
-static __always_inline int pt_track(struct __sk_buff *skb, struct pt_work *work,
-				    struct pt_connection *connection)
+/*
+ * Takes off the packet the bytes of a body: of one whose end is known here, or else to user space.
+ * Then reads how the rest begins. Returns 0, or an error.
+ */
+static __always_inline int pt_take_body(struct __sk_buff *skb, struct pt_work *work,
+					struct pt_direction_state *state)
 {
-	struct pt_direction_state *state = pt_state(connection, work->packet.direction);
-	__u64 closing = work->packet.tcp_flags & (PT_TCP_FIN | PT_TCP_RST);
-	__u64 had_payload = work->packet.payload_len;
-	__u64 flush = closing;
-	int reason;
+	__u64 ahead = pt_body_ahead(state, work->packet.seq);
+	int flush = 0;
 
-	if (work->beginning.is_response)
-		connection->verdict = PT_HTTP;
-	if (had_payload && state->copied >= PT_FEEDBACK_BYTES)
-		flush |= pt_take_skipped();
+	if (ahead && state->has_body == PT_BODY_UNSEEN && work->packet.seq == state->body_begin) {
+		if (pt_read_beginning(skb))
+			return -1;
+		state->has_body = PT_BODY_SURE;
+		if (work->beginning.is_response || work->packet.payload_len < PT_BEGINNING_BYTES)
+			state->has_body = PT_BODY_NONE;
+		if (state->has_body == PT_BODY_NONE)
+			ahead = 0;
+	}
+	if (ahead) {
+		work->at_start = ahead < work->packet.payload_len;
+		flush = pt_take_off(work, state, ahead);
+	} else if (state->copied >= PT_FEEDBACK_BYTES) {
+		flush = pt_take_skipped();
+	}
 	if (flush)
 		pt_flush_runs();
-	if (!work->packet.payload_len && !closing)
-		return PT_COUNT_SKIPPED;
-	/* What follows a skipped body may be a message. */
-	if (work->packet.payload_len && work->packet.payload_len != had_payload &&
-	    pt_read_beginning(skb))
-		return PT_COUNT_READ_FAILED;
+	return work->packet.payload_len ? pt_read_beginning(skb) : 0;
+}
+
+/* Reports a payload; returns the reason to count the packet under. */
+static __always_inline int pt_track_payload(struct __sk_buff *skb, struct pt_work *work,
+					    struct pt_connection *connection,
+					    struct pt_direction_state *state)
+{
+	__u64 from_client = pt_is_from_client(connection, work->packet.direction);
+	int reason = PT_COUNT_REASONS;
+
+	if (from_client && !work->beginning.is_request &&
+	    (connection->verdict == PT_UNDECIDED || work->packet.payload_len > pt_capture_bytes))
+		work->beginning.is_request = pt_starts_with_method(skb) == 1;
+	if (work->beginning.is_response || (from_client && work->beginning.is_request))
+		connection->verdict = PT_HTTP;
+	work->goes_on = state->has_scan && state->scan_next == work->packet.seq;
+	if (work->goes_on)
+		state->has_scan = 0;
+	if (pt_wants_scan(skb, work, connection)) {
+#pragma unroll
+		for (int i = 0; i < PT_SEGMENT_MESSAGES; i++) {
+			reason = pt_take_message(skb);
+			if (reason != PT_COUNT_REASONS)
+				break;
+		}
+		if (reason < PT_COUNT_REASONS)
+			return reason;
+	}
 	work->whole = 0;
-	if (work->packet.payload_len && pt_is_from_client(connection, work->packet.direction)) {
-		reason = pt_track_client(skb, work, connection, state);
+	if (from_client && connection->verdict == PT_HTTP) {
+		reason = pt_copy_whole(skb, work, state);
 		if (reason != PT_COUNT_REASONS)
 			return reason;
 	}
-	reason = pt_report(skb);
-	return reason == PT_COUNT_CLOSING && had_payload ? PT_COUNT_SKIPPED : reason;
+	return pt_report(skb);
+}
+
+/* A segment of a tracked connection. Returns the reason to count the packet under. */
+static __noinline int pt_track(struct __sk_buff *skb, struct pt_work *work,
+			       struct pt_connection *connection)
+{
+	struct pt_direction_state *state = pt_state(connection, work->packet.direction);
+	__u64 closing = work->packet.tcp_flags & (PT_TCP_FIN | PT_TCP_RST);
+	int reason = PT_COUNT_CLOSING, closed;
+
+	work->at_start = 0;
+	work->taken_off = 0;
+	if (work->packet.payload_len) {
+		reason = PT_COUNT_SKIPPED;
+		if (pt_take_body(skb, work, state))
+			return PT_COUNT_READ_FAILED;
+		if (closing)
+			pt_flush_runs();
+		if (work->packet.payload_len)
+			reason = pt_track_payload(skb, work, connection, state);
+	}
+	/* A record of payload tells of the end too. */
+	if (!closing || work->packet.payload_len)
+		return reason;
+	pt_flush_runs();
+	closed = pt_report(skb);
+	return closed == PT_COUNT_CLOSING ? reason : closed;
 }
 
 /* Decides about one TCP segment. Returns the reason to count it under. */
@@ -343,11 +310,8 @@ static __always_inline int pt_decide(struct __sk_buff *skb, struct pt_work *work
 		work->ring = pt_ring_of(&work->key);
 	/* Each pointer is tested once: 6.1 follows a second test of a null into nonsense. */
 	connection = bpf_map_lookup_elem(&connections, &work->key);
-	if (connection) {
-		if (work->packet.payload_len && pt_read_beginning(skb))
-			return PT_COUNT_READ_FAILED;
+	if (connection)
 		return pt_track(skb, work, connection);
-	}
 	if (!work->packet.payload_len)
 		return PT_COUNT_NO_PAYLOAD;
 	if (bpf_map_lookup_elem(&opaque, &work->key))

@@ -18,7 +18,7 @@
 #define PT_ABI_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-#define PT_ABI_VERSION 4
+#define PT_ABI_VERSION 5
 
 /* Taps that can be open at once. */
 #define PT_MAX_TAPS 1024
@@ -114,6 +114,21 @@ enum pt_verdict {
 	PT_OPAQUE = 2,
 };
 
+/* How far a head has been read in search of its length. */
+struct pt_scan {
+	__u64 before[2]; /* its last 16 bytes so far */
+	__u32 length;	 /* the value of Content-Length as far as it was read */
+	__u16 digits;	 /* there is one */
+	__u16 phase;
+};
+
+/* pt_direction_state.has_body */
+enum pt_has_body {
+	PT_BODY_NONE = 0,
+	PT_BODY_SURE,
+	PT_BODY_UNSEEN, /* of a response; should the next one come in its place, there is none */
+};
+
 /* What the kernel side remembers of one direction. */
 struct pt_direction_state {
 	__u64 run_time_ns; /* last segment of the pending run */
@@ -121,7 +136,15 @@ struct pt_direction_state {
 	__u32 run_seq;	   /* pending run of segments without copy: [run_seq, run_end) */
 	__u32 run_end;
 	__u32 copied; /* bytes copied since the last head-like segment; saturates */
-	__u32 has_run;
+	__u8 has_run;
+	__u8 has_body; /* enum pt_has_body */
+	__u8 has_scan;
+	__u8 pad;
+	__u32 body_begin; /* a body that needs no copy: [body_begin, body_end) */
+	__u32 body_end;
+	struct pt_scan scan; /* of a head that goes on at scan_next */
+	__u32 scan_next;
+	__u32 pad2;
 };
 
 /* State of a tracked connection; written by the kernel side, deleted by user space. */
@@ -132,7 +155,7 @@ struct pt_connection {
 	__u32 verdict; /* enum pt_verdict */
 	__u32 flags;
 };
-PT_ABI_ASSERT(sizeof(struct pt_connection) == 88, "layout change: bump PT_ABI_VERSION");
+PT_ABI_ASSERT(sizeof(struct pt_connection) == 168, "layout change: bump PT_ABI_VERSION");
 
 /* What a handshake told; kept in an LRU whose loss costs a MIDSTREAM flag. */
 struct pt_handshake {
@@ -165,8 +188,8 @@ enum pt_count {
 	PT_COUNT_EXTENSIONS,  /* more IPv6 extension headers than are walked */
 	PT_COUNT_NO_PAYLOAD,  /* ACK, SYN: nothing to report */
 	PT_COUNT_COPIED,      /* payload in the ring, whole */
-	PT_COUNT_SAMPLED,     /* payload in the ring, its beginning and its end */
-	PT_COUNT_SKIPPED,     /* body bytes that user space did not want */
+	PT_COUNT_SAMPLED,     /* payload in the ring in part: beginning and end, or heads */
+	PT_COUNT_SKIPPED,     /* bytes of bodies whose end is known */
 	PT_COUNT_CLOSING,     /* FIN or RST without payload, in the ring */
 	PT_COUNT_OPAQUE,      /* connection that is not HTTP, a tunnel, or upgraded */
 	PT_COUNT_MIDSTREAM,   /* no SYN seen, and it does not start like a message */

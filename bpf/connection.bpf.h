@@ -23,6 +23,9 @@ static __always_inline __u64 pt_hello_type(__u64 word)
 	return type == PT_TLS_CLIENT_HELLO || type == PT_TLS_SERVER_HELLO ? type : 0;
 }
 
+/* Shorter payloads tell no more of their beginning than their first byte. */
+#define PT_BEGINNING_BYTES 8
+
 /* Fills work->beginning from the payload, which is not empty. */
 __noinline int pt_read_beginning(struct __sk_buff *skb)
 {
@@ -37,7 +40,7 @@ __noinline int pt_read_beginning(struct __sk_buff *skb)
 	beginning->is_request = 0;
 	beginning->is_response = 0;
 	beginning->hello = 0;
-	if (work->packet.payload_len < sizeof(word)) {
+	if (work->packet.payload_len < PT_BEGINNING_BYTES) {
 		if (bpf_skb_load_bytes(skb, work->packet.payload, &byte, sizeof(byte)))
 			return -1;
 		beginning->first_byte = byte;
@@ -101,6 +104,16 @@ __noinline int pt_starts_with_method(struct __sk_buff *skb)
 		in_token = in_token && start[i] > ' ' && pt_can_begin_message(start[i]);
 	}
 	return found;
+}
+
+/* Whether the packet is the client's, as far as that is known. */
+static __always_inline int pt_is_from_client(const struct pt_connection *connection,
+					     __u64 direction)
+{
+	__u64 client_from_pod = !!(connection->flags & PT_FLAG_CLIENT_FROM_POD);
+
+	return connection->flags & PT_FLAG_CLIENT_KNOWN &&
+	       client_from_pod == (direction == PT_FROM_POD);
 }
 
 /* Notes a SYN or SYN-ACK. A SYN ends whatever had the tuple before. */

@@ -116,13 +116,15 @@ static __always_inline void pt_flush_run(struct pt_work *work, void *ring,
 
 	if (!state->has_run)
 		return;
-	state->has_run = 0;
-	state->reported_ns = state->run_time_ns;
 	pt_fill(record, &work->key, connection, direction);
 	record->flags |= PT_FLAG_COALESCED;
 	record->time_ns = state->run_time_ns;
 	record->seq = state->run_seq;
 	record->payload_len = state->run_end - state->run_seq;
+	/* Read first: another processor may begin a run as soon as there is none. */
+	asm volatile("" ::: "memory");
+	state->has_run = 0;
+	state->reported_ns = record->time_ns;
 	if (!pt_has_share(work, ring, PT_BARE_SHARE) || pt_submit(work, ring, 0))
 		pt_count(work->key.tap, PT_TALLY_RUNS_LOST, record->payload_len);
 }
@@ -145,19 +147,75 @@ __noinline int pt_flush_runs(void)
 	return 0;
 }
 
-/* Adds [seq, end) to the pending run. */
+/* Adds [seq, end) to the pending run. Segments come in any order: senders use several processors.
+ */
 static __always_inline void pt_extend_run(struct pt_direction_state *state, __u32 seq, __u32 end,
 					  __u64 now)
 {
 	if (!state->has_run) {
-		state->has_run = 1;
 		state->run_seq = seq;
 		state->run_end = end;
 		state->run_time_ns = now;
-	} else if ((__s32)(end - state->run_end) > 0) {
+		asm volatile("" ::: "memory");
+		state->has_run = 1;
+		return;
+	}
+	if ((__s32)(seq - state->run_seq) < 0)
+		state->run_seq = seq;
+	if ((__s32)(end - state->run_end) > 0) {
 		state->run_end = end;
 		state->run_time_ns = now;
 	}
+}
+
+/*
+ * Reports the first bytes of the payload, at most PT_HEAD_COPY_BYTES, and takes them off. Returns
+ * PT_COUNT_REASONS, or the reason why the rest of the packet is lost. Under pressure nothing is
+ * done unless it is `urgent`.
+ */
+__noinline int pt_report_part(struct __sk_buff *skb, __u64 length, __u32 urgent)
+{
+	struct pt_work *work = pt_get_work();
+	struct pt_connection *connection;
+	struct pt_direction_state *state;
+	struct pt_record *record;
+	void *ring;
+
+	if (!work || length > work->packet.payload_len)
+		return PT_COUNT_READ_FAILED;
+	connection = bpf_map_lookup_elem(&connections, &work->key);
+	if (!connection)
+		return PT_COUNT_TABLE_FULL;
+	ring = pt_get_ring(work);
+	if (!ring)
+		return PT_COUNT_RING_FULL;
+	if (!pt_has_share(work, ring, PT_PAYLOAD_SHARE))
+		return PT_COUNT_FAIR_SHARE;
+	if (!urgent && work->waiting > pt_pressure_bytes)
+		return PT_COUNT_REASONS;
+	/* The verifier must see 1 <= length <= PT_HEAD_COPY_BYTES in the register it uses. */
+	length = ((length - 1) & (PT_HEAD_COPY_BYTES - 1)) + 1;
+	if (bpf_skb_load_bytes(skb, work->packet.payload, work->payload, length))
+		return PT_COUNT_READ_FAILED;
+	record = &work->record;
+	pt_fill(record, &work->key, connection, work->packet.direction);
+	record->time_ns = work->now;
+	record->seq = work->packet.seq;
+	record->payload_len = length;
+	record->head_len = length;
+	if (pt_submit(work, ring, length))
+		return PT_COUNT_RING_FULL;
+	state = pt_state(connection, work->packet.direction);
+	state->reported_ns = work->now;
+	if (work->beginning.is_request | work->beginning.is_response)
+		state->copied = 0;
+	state->copied += length;
+	work->beginning.is_request = 0;
+	work->beginning.is_response = 0;
+	work->packet.payload += length;
+	work->packet.payload_len -= length;
+	work->packet.seq += length;
+	return PT_COUNT_REASONS;
 }
 
 #endif

@@ -110,6 +110,10 @@ struct pt_packet {
 	__u64 direction; /* enum pt_direction */
 };
 
+/* Bytes of a head that are looked at together, and the bytes before them that are at hand. */
+#define PT_SCAN_BYTES  64
+#define PT_SCAN_BEFORE 16
+
 /*
  * The packet in hand. It lives in a map and not on the stack for two reasons: the functions below
  * are global and so verified one by one, which keeps old verifiers' state small; and a record's
@@ -121,8 +125,15 @@ struct pt_work {
 	struct pt_connection_key key;
 	struct pt_beginning beginning;
 	__u64 now;
-	__u64 ring;    /* index of the connection's ring; set where a record may follow */
-	__u64 whole;   /* the payload is copied whole if one record holds it */
+	__u64 ring;	 /* index of the connection's ring; set where a record may follow */
+	__u64 whole;	 /* the payload is copied whole if one record holds it */
+	__u64 at_start;	 /* a message starts here, because a body ended */
+	__u64 goes_on;	 /* here goes on the head that state's scan is of */
+	__u64 taken_off; /* a part of the packet was not copied */
+	/* See body.bpf.h: the bytes of the packet read so far, and the last ones of them. */
+	struct pt_scan scan;
+	__u64 scanned;
+	__u8 text[PT_SCAN_BEFORE + PT_SCAN_BYTES] __attribute__((aligned(8)));
 	__u64 waiting; /* bytes in the ring, as of pt_has_share() */
 	/* Entries under construction. */
 	struct pt_handshake handshake;
@@ -173,6 +184,19 @@ static __always_inline __u32 pt_by_direction(__u64 direction, __u32 from_pod, __
 {
 	asm volatile("" : "+r"(from_pod), "+r"(to_pod));
 	return direction == PT_FROM_POD ? from_pod : to_pod;
+}
+
+/* The barrier keeps the compiler from computing the address, which the verifier refuses. */
+static __always_inline struct pt_direction_state *pt_state(struct pt_connection *connection,
+							   __u64 direction)
+{
+	struct pt_direction_state *state = &connection->direction[PT_FROM_POD];
+
+	if (direction != PT_FROM_POD) {
+		state = &connection->direction[PT_TO_POD];
+		asm volatile("" : "+r"(state));
+	}
+	return state;
 }
 
 #endif

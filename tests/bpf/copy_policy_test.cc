@@ -309,7 +309,7 @@ TEST_F(CopyPolicyTest, WhatOnlyResemblesAMethodLeavesAConnectionUndecided) {
 TEST_F(CopyPolicyTest, LongRequestBodyDoesNotMakeItsConnectionUndecided) {
   TcpConversation conversation(harness_);
   conversation.Open();
-  conversation.Send(Direction::kFromPod, "POST / HTTP/1.1\r\nContent-Length: 20480\r\n\r\n");
+  conversation.Send(Direction::kFromPod, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
   for (int i = 0; i < 20; ++i) {
     conversation.Send(Direction::kFromPod, std::string(1024, 'q'));
   }

@@ -1,7 +1,6 @@
 // Who gets into a ring that fills up, through test-run: nobody reads unless a test does.
 #include <gtest/gtest.h>
 
-#include "agent/capture/connection_map.h"
 #include "bpf/capture_abi.h"
 #include "tests/bpf/tcp_conversation.h"
 #include "tests/support/capture_harness.h"
@@ -105,21 +104,14 @@ TEST_F(FairShareTest, ReadingGivesTheShareBackAlsoToTheSlotsNextTap) {
 }
 
 TEST_F(FairShareTest, EndsAndRunsGetInBeyondTheShareOfPayload) {
-  capture::ConnectionMap map(harness_.program());
   TcpConversation ended(harness_, 40001, kFlooding);
   ended.Open();
   ended.Send(Direction::kFromPod, Request());
-  // A connection with a run of skipped segments under way.
+  // A connection with a run of segments without copy under way.
   TcpConversation upload(harness_, 40002, kFlooding);
   upload.Open();
   upload.Send(Direction::kFromPod, "PUT / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n");
-  for (int i = 0; i < 4; ++i) {
-    upload.Send(Direction::kFromPod, std::string(1448, 'b'));
-  }
-  capture::Feedback feedback{.verdict = capture::Verdict::kHttp};
   const uint32_t begin = upload.seq(Direction::kFromPod);
-  feedback.skip_until[static_cast<int>(Direction::kFromPod)] = begin + 50'000;
-  map.OnFeedback(harness_.Records().back().segment.key, feedback);
   upload.Send(Direction::kFromPod, std::string(1000, 's'));
   flood_.Open();
   Fill(flood_, kFlooding);

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <map>
 #include <thread>
 
@@ -72,8 +73,8 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
 
   const std::string request = "GET /big HTTP/1.1\r\nHost: pod\r\n\r\n";
   const size_t body_size = 3'000'000;
-  std::string response =
-      absl::StrFormat("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", body_size);
+  // Of a body whose length was told, nothing would be copied.
+  std::string response = "HTTP/1.1 200 OK\r\n\r\n";
   const size_t head_size = response.size();
   for (size_t i = 0; i < body_size; ++i) {
     response += PatternAt(i);
@@ -109,8 +110,8 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
   ASSERT_EQ(received, response.size());
 
   ASSERT_TRUE(WaitUntil([&] {
-    const std::vector<Recorded>& records = harness.Records();
-    return !records.empty() && records.back().segment.fin;
+    const std::vector<Recorded>& all = harness.Records();
+    return std::any_of(all.begin(), all.end(), [](const Recorded& one) { return one.segment.fin; });
   }));
   const std::vector<Recorded>& records = harness.Records();
   EXPECT_EQ(records.front().head, request);

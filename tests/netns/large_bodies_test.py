@@ -89,8 +89,7 @@ class LargeBodies(unittest.TestCase):
     def test_download_in_chunks_of_20_bytes(self):
         self.check_download(20)
 
-    def test_pipelined_posts_of_known_length(self):
-        count = 32
+    def check_pipelined_posts(self, count):
         report, by_reporter, ledger, losses = self.watch("post", count, 0)
         self.assertEqual(losses, {})
         self.assertEqual(ledger[("HTTP", "inferred_ends")][0], 0)
@@ -103,6 +102,15 @@ class LargeBodies(unittest.TestCase):
                 self.assertEqual(body_size(event["response"]), 2)
                 self.assertFalse({"GAP", "FRAMING_INFERRED"} & flags(event))
             self.assertIn("PIPELINED", set().union(*map(flags, events)))
+
+    def test_pipelined_posts_of_32_mib(self):
+        self.check_pipelined_posts(32)
+
+    def test_pipelined_posts_of_4_mib(self):
+        self.check_pipelined_posts(256)
+
+    def test_pipelined_posts_of_1_mib(self):
+        self.check_pipelined_posts(1024)
 
     def check_pipelined_chunked(self, chunk):
         """Where one body ends and the next head begins lies in what was not copied: the first
