@@ -9,9 +9,9 @@
 #include <thread>
 
 #include "absl/status/status.h"
-#include "agent/exporter/backoff.h"
 #include "agent/exporter/collector_session.h"
 #include "agent/exporter/event_log.h"
+#include "common/backoff.h"
 #include "common/clock.h"
 #include "common/counter.h"
 #include "common/histogram.h"

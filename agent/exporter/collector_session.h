@@ -14,9 +14,9 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "agent/exporter/backoff.h"
 #include "agent/exporter/collector_stream.h"
 #include "agent/exporter/event_log.h"
+#include "common/backoff.h"
 #include "common/clock.h"
 #include "common/grpc_target.h"
 #include "common/histogram.h"

@@ -1,8 +1,8 @@
-#include "agent/exporter/backoff.h"
+#include "common/backoff.h"
 
 #include <algorithm>
 
-namespace podtap::exporter {
+namespace podtap {
 
 int64_t Backoff::NextDelayNs() {
   const auto delay_ns = static_cast<int64_t>(random_() * static_cast<double>(bound_ns_));
@@ -10,4 +10,4 @@ int64_t Backoff::NextDelayNs() {
   return delay_ns;
 }
 
-}  // namespace podtap::exporter
+}  // namespace podtap

@@ -6,7 +6,7 @@
 #include <functional>
 #include <utility>
 
-namespace podtap::exporter {
+namespace podtap {
 
 struct BackoffLimits {
   // Upper bound of the first delay.
@@ -35,4 +35,4 @@ class Backoff {
   const std::function<double()> random_;
 };
 
-}  // namespace podtap::exporter
+}  // namespace podtap

@@ -1,8 +1,8 @@
-#include "agent/exporter/backoff.h"
+#include "common/backoff.h"
 
 #include <gtest/gtest.h>
 
-namespace podtap::exporter {
+namespace podtap {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
@@ -29,4 +29,4 @@ TEST(Backoff, DrawsFromTheWholeRange) {
 }
 
 }  // namespace
-}  // namespace podtap::exporter
+}  // namespace podtap
