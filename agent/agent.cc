@@ -11,6 +11,8 @@
 #include "absl/strings/str_format.h"
 #include "agent/capture/surroundings.h"
 #include "agent/capture/tap_counters.h"
+#include "agent/discovery/auto_source.h"
+#include "agent/discovery/cri/cri_source.h"
 #include "agent/discovery/netns_source.h"
 #include "agent/ledger.h"
 #include "agent/metrics.h"
@@ -32,6 +34,26 @@ uint64_t RandomEpoch() {
     epoch = static_cast<uint64_t>(random()) << 32 | random();
   }
   return epoch;
+}
+
+absl::StatusOr<std::unique_ptr<discovery::PodSource>> StartPodSource(const AgentOptions& options) {
+  discovery::NetnsSource namespaces(options.netns_directory);
+  if (options.discovery == Discovery::kNetns) {
+    return std::make_unique<discovery::NetnsSource>(std::move(namespaces));
+  }
+  discovery::cri::CriSourceOptions cri{.socket_paths = discovery::cri::UsualSocketPaths()};
+  if (!options.cri_socket_path.empty()) {
+    cri.socket_paths = {options.cri_socket_path};
+  }
+  if (options.discovery == Discovery::kAuto) {
+    cri.meanwhile = "pods are the named network namespaces until one does";
+  }
+  PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::cri::CriSource> runtime,
+                          discovery::cri::CriSource::Start(std::move(cri)));
+  if (options.discovery == Discovery::kCri) {
+    return runtime;
+  }
+  return std::make_unique<discovery::AutoSource>(std::move(runtime), std::move(namespaces));
 }
 
 v1::TlsUse ToProto(const enrichment::TlsUse& use) {
@@ -117,10 +139,10 @@ absl::Status Agent::StartCapture() {
                                directory_, clock_, tls_, sinks, log_ ? &*log_ : nullptr));
   taps_.emplace(*program_, [this](capture::TapId tap) { shards_->TapClosed(tap); });
   manager_.emplace(*taps_, directory_, *program_, clock_);
+  PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::PodSource> source, StartPodSource(options_));
   PODTAP_ASSIGN_OR_RETURN(
       watcher_,
-      discovery::Watcher::Start(std::make_unique<discovery::NetnsSource>(options_.netns_directory),
-                                options_.netns_directory,
+      discovery::Watcher::Start(std::move(source), options_.netns_directory,
                                 [this](const discovery::View& view) { manager_->OnView(view); }));
   return absl::OkStatus();
 }

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_format.h"
 #include "agent/capture/capture_program.h"
+#include "agent/discovery/cri/runtime_client.h"
 #include "common/command_line.h"
 #include "common/status.h"
 #include "common/text.h"
@@ -25,7 +26,8 @@ constexpr uint64_t kMaxRingBytes = 1 << 30;
 struct Flags {
   std::string collector;
   std::string ring_bytes = "8MiB";
-  std::string discovery = "netns";
+  std::string discovery = "auto";
+  std::string cri_endpoint;
   std::string admin_listen = "127.0.0.1:4272";
   std::string output;
   std::string reporters = "both";
@@ -40,9 +42,14 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
                  "Format of --stdout: compact (default on a terminal) or json")
       ->check(CLI::IsMember({"compact", "json"}));
   app.add_option("--discovery", flags.discovery,
-                 "Where pods come from: netns (named network namespaces in /run/netns)")
-      ->check(CLI::IsMember({"netns"}))
+                 "Where pods come from: cri (the container runtime), netns (named network "
+                 "namespaces in /run/netns), auto (cri where a runtime answers, else netns)")
+      ->check(CLI::IsMember({"auto", "cri", "netns"}))
       ->capture_default_str();
+  app.add_option("--cri-endpoint", flags.cri_endpoint,
+                 "Socket of the container runtime (default: the usual ones of containerd, CRI-O, "
+                 "cri-dockerd, k3s and MicroK8s are tried)")
+      ->type_name("unix:///PATH");
   app.add_option("--admin-listen", flags.admin_listen,
                  "Address for probes and metrics; port 0 takes any, an empty text none")
       ->type_name("HOST:PORT")
@@ -71,6 +78,21 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
       ->capture_default_str();
 }
 
+absl::Status CheckDiscovery(const Flags& flags, AgentOptions& options) {
+  options.discovery = flags.discovery == "cri"     ? Discovery::kCri
+                      : flags.discovery == "netns" ? Discovery::kNetns
+                                                   : Discovery::kAuto;
+  if (flags.cri_endpoint.empty()) {
+    return absl::OkStatus();
+  }
+  if (options.discovery == Discovery::kNetns) {
+    return absl::InvalidArgumentError("--cri-endpoint: has no meaning with --discovery netns");
+  }
+  PODTAP_ASSIGN_OR_RETURN(options.cri_socket_path,
+                          discovery::cri::CheckEndpoint("--cri-endpoint", flags.cri_endpoint));
+  return absl::OkStatus();
+}
+
 absl::Status Check(const Flags& flags, AgentOptions& options) {
   if (!flags.collector.empty()) {
     absl::StatusOr<HostPort> collector = ParseHostPort("--collector", flags.collector);
@@ -92,6 +114,7 @@ absl::Status Check(const Flags& flags, AgentOptions& options) {
     return absl::InvalidArgumentError(
         "nowhere to send events: give --collector HOST:PORT, --stdout, or both");
   }
+  PODTAP_RETURN_IF_ERROR(CheckDiscovery(flags, options));
   PODTAP_ASSIGN_OR_RETURN(const uint64_t ring_bytes,
                           ParseSizeBytes("--ring-bytes", flags.ring_bytes));
   if (ring_bytes > kMaxRingBytes / std::clamp<uint32_t>(options.rings, 1, PT_MAX_RINGS)) {

@@ -14,6 +14,14 @@
 
 namespace podtap {
 
+// Where pods come from.
+enum class Discovery : uint8_t {
+  // The runtime where one answers, else named network namespaces.
+  kAuto,
+  kCri,
+  kNetns,
+};
+
 struct AgentOptions {
   // At least one of these two is set.
   std::optional<HostPort> collector;
@@ -31,6 +39,9 @@ struct AgentOptions {
   uint32_t rings = 1;
   uint32_t ring_bytes = 8 << 20;
   enrichment::ReporterFilter reporters = enrichment::ReporterFilter::kBoth;
+  Discovery discovery = Discovery::kAuto;
+  // Socket of the container runtime; the usual ones are tried when empty.
+  std::string cri_socket_path;
   std::string netns_directory = "/run/netns";
   std::string log_level = "info";
 };

@@ -133,7 +133,7 @@ http {{
     @contextlib.contextmanager
     def agent(self, port, *flags):
         """An agent that reports to a port of this machine and has tapped all pods."""
-        process = self.start_agent("--collector", f"127.0.0.1:{port}", "--discovery", "netns",
+        process = self.start_agent("--collector", f"127.0.0.1:{port}",
                                    *flags, wait_for_pods=False)
         try:
             self.wait_for_all_taps(process)

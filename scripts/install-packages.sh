@@ -13,7 +13,7 @@ die() {
   exit 1
 }
 
-# nginx is wanted as a program. Without this its package would start it as a service on port 80.
+# nginx and containerd are wanted as programs. Without this their packages would start services.
 forbid_service_starts() {
   [ -e "$policy" ] && return
   printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -49,6 +49,7 @@ command -v apt-get >/dev/null || die "apt-get is missing; needed packages:$missi
 
 echo "install-packages: installing$missing"
 case " $missing " in *" nginx-light "*) nginx_is_new=yes ;; *) nginx_is_new= ;; esac
+case " $missing " in *" containerd "*) containerd_is_new=yes ;; *) containerd_is_new= ;; esac
 trap restore_policy EXIT
 trap 'exit 130' INT TERM
 forbid_service_starts
@@ -57,5 +58,6 @@ apt-get update -q || die "apt-get update failed"
 # shellcheck disable=SC2086  # a list of words
 apt-get install -q -y -o Dpkg::Use-Pty=0 --no-install-recommends $missing </dev/null ||
   die "apt-get install failed; is this Debian 12 or newer?"
-# Nor should the next boot start it.
+# Nor should the next boot start them.
 [ -z "$nginx_is_new" ] || update-rc.d nginx disable >/dev/null 2>&1 || true
+[ -z "$containerd_is_new" ] || deb-systemd-helper disable containerd.service >/dev/null 2>&1 || true

@@ -15,7 +15,7 @@ ALLOWED = {
     # Only event_text, which agent and client share, knows the wire's types.
     "common": ["podtap/v1/event.pb.h"],
     "bpf": [],
-    "agent/discovery": ["common/"],
+    "agent/discovery": ["common/", "runtime/v1/"],
     "agent/capture": ["common/", "bpf/capture_abi.h", "bpf/capture.skel.h"],
     "agent/reassembly": ["common/", "agent/capture/segment.h"],
     "agent/http": ["common/", "agent/reassembly/piece.h"],
@@ -62,6 +62,7 @@ PURE_FORBIDDEN = [
 # Libraries that one place alone translates to our types.
 CONFINED = [
     (re.compile(r"^netlink/"), "agent/discovery", None),
+    (re.compile(r"^nlohmann/"), "agent/discovery", 1),
     (re.compile(r"\.skel\.h$"), "agent/capture", 1),
     (re.compile(r"^bpf/(bpf|libbpf)\.h$"), "agent/capture", None),
     (re.compile(r"^sqlite3\.h$"), "collector/store", None),
@@ -72,7 +73,8 @@ CONFINED = [
 ]
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
-_OURS = ("agent/", "bpf/", "common/", "collector/", "cli/", "podtap/", "grpc/health/", "tests/")
+_OURS = ("agent/", "bpf/", "common/", "collector/", "cli/", "podtap/", "runtime/v1/", "grpc/health/",
+         "tests/")
 # libbpf's headers share our folder's name.
 _LIBBPF = re.compile(r"^bpf/(bpf|libbpf|bpf_helpers|bpf_endian|bpf_tracing|bpf_core_read|btf)\.h$")
 

@@ -219,9 +219,10 @@ class Fleet:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     def start_agent(self, *flags, name="agent", privileges=SMALL_PRIVILEGES, wait_for_pods=True,
-                    stdout=None):
+                    stdout=None, discovery="netns"):
         process = self.start(name, [*privileges, os.path.join(BIN, "podtap-agent"),
-                                    "--admin-listen", "127.0.0.1:0", *flags], stdout=stdout)
+                                    "--discovery", discovery, "--admin-listen", "127.0.0.1:0",
+                                    *flags], stdout=stdout)
         if wait_for_pods:
             self.wait_for_taps(process)
         return process

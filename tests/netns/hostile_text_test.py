@@ -187,7 +187,7 @@ class HostileText(unittest.TestCase):
         collector = watched.start_collector("--log-level", "debug")
         relay = Relay(watched.port)
         agent = watched.start_agent("--collector", f"127.0.0.1:{relay.port}",
-                                    "--discovery", "netns", "--log-level", "debug")
+                                    "--log-level", "debug")
         self.make_requests(watched)
         self.assertEqual(agent.stop(), 0)
         relay.close()
@@ -212,7 +212,7 @@ class HostileText(unittest.TestCase):
         return self.contents(process.out_path)
 
     def as_json(self, watched):
-        agent = watched.start_agent("--stdout", "-o", "json", "--discovery", "netns",
+        agent = watched.start_agent("--stdout", "-o", "json",
                                     "--log-level", "debug", name="agent-json")
         self.make_requests(watched)
         self.assertEqual(agent.stop(), 0)
@@ -220,7 +220,7 @@ class HostileText(unittest.TestCase):
 
     def on_a_terminal(self, watched):
         terminal = Terminal()
-        agent = watched.start_agent("--stdout", "--discovery", "netns", "--log-level", "debug",
+        agent = watched.start_agent("--stdout", "--log-level", "debug",
                                     name="agent-compact", stdout=terminal.slave)
         self.make_requests(watched)
         self.assertEqual(agent.stop(), 0)

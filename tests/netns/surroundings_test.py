@@ -156,7 +156,8 @@ class Running(unittest.TestCase):
     def test_a_full_disk_under_the_agents_output(self):
         with fleet.Fleet() as watched, small_disk(watched.directory, "size=64k") as disk:
             start_pods(watched)
-            command = [*fleet.SMALL_PRIVILEGES, AGENT, "--admin-listen", "", "--stdout"]
+            command = [*fleet.SMALL_PRIVILEGES, AGENT, "--admin-listen", "", "--stdout",
+                       "--discovery", "netns"]
             with open(os.path.join(disk, "out"), "wb") as out, \
                     open(os.path.join(watched.directory, "agent.err"), "wb") as err:
                 agent = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)

@@ -70,6 +70,16 @@ TEST(AgentOptions, TakeWhatTheFlagsSay) {
       "0.0.0.0:1");
 }
 
+TEST(AgentOptions, NameTheSourceOfPods) {
+  EXPECT_EQ(Options({"--stdout"}).discovery, Discovery::kAuto);
+  EXPECT_EQ(Options({"--stdout"}).cri_socket_path, "");
+  EXPECT_EQ(Options({"--stdout", "--discovery", "netns"}).discovery, Discovery::kNetns);
+  const AgentOptions options =
+      Options({"--stdout", "--discovery", "cri", "--cri-endpoint", "unix:///run/x/y.sock"});
+  EXPECT_EQ(options.discovery, Discovery::kCri);
+  EXPECT_EQ(options.cri_socket_path, "/run/x/y.sock");
+}
+
 TEST(AgentOptions, ComeFromEnvironmentAndFile) {
   const TempDir directory;
   const std::string path = directory.path() + "/agent.yaml";
@@ -122,7 +132,17 @@ INSTANTIATE_TEST_SUITE_P(
         Arguments{"--stdout", "--admin-listen", "0.0.0.0:4272"},
         Arguments{"--stdout", "--admin-listen", "4272"}, Arguments{"--stdout", "-o", "xml"},
         Arguments{"--collector", "localhost:1", "-o", "json"},
-        Arguments{"--stdout", "--discovery", "guess"}, Arguments{"--stdout", "--node-name", "a/b"},
+        Arguments{"--stdout", "--discovery", "guess"}, Arguments{"--stdout", "--discovery", "proc"},
+        Arguments{"--stdout", "--cri-endpoint", "/run/x.sock"},
+        Arguments{"--stdout", "--cri-endpoint", "unix://run/x.sock"},
+        Arguments{"--stdout", "--cri-endpoint", "unix:///"},
+        Arguments{"--stdout", "--cri-endpoint", "unix:///run/%41"},
+        Arguments{"--stdout", "--cri-endpoint",
+                  "unix:///xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"},
+        Arguments{"--stdout", "--cri-endpoint", "tcp://127.0.0.1:1"},
+        Arguments{"--stdout", "--discovery", "netns", "--cri-endpoint", "unix:///run/x.sock"},
+        Arguments{"--stdout", "--node-name", "a/b"},
         Arguments{"--stdout", "--node-name", "\x1b]0;x\a"},
         Arguments{"--stdout", "--capture-bytes", "255"},
         Arguments{"--stdout", "--capture-bytes", "16385"},

@@ -1,0 +1,114 @@
+#include "agent/discovery/cri/sandbox_info.h"
+
+#include <climits>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+namespace podtap::discovery::cri {
+namespace {
+
+constexpr size_t kMaxBytes = 1 << 20;
+constexpr size_t kMaxDepth = 64;
+
+// Follows the text without building anything of it. Returning false ends the parse.
+class InfoReader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit InfoReader(SandboxInfo& info) : info_(info) {}
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t value) override { return OnNumber(value); }
+  bool number_unsigned(number_unsigned_t value) override {
+    return OnNumber(value <= INT64_MAX ? static_cast<int64_t>(value) : 0);
+  }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+
+  bool string(string_t& value) override {
+    if (IsAt({"runtimeSpec", "linux", "namespaces", "", "type"})) {
+      type_ = std::move(value);
+    } else if (IsAt({"runtimeSpec", "linux", "namespaces", "", "path"})) {
+      path_ = std::move(value);
+    } else if (IsAt({"sandboxMetadata", "Metadata", "NetNSPath"})) {
+      info_.metadata_path = std::move(value);
+    }
+    return true;
+  }
+
+  bool key(string_t& value) override {
+    keys_.back() = std::move(value);
+    return true;
+  }
+  bool start_object(size_t) override { return Push(); }
+  bool start_array(size_t) override { return Push(); }
+  bool end_array() override { return Pop(); }
+  bool end_object() override {
+    // The keys of an entry of `namespaces` come in any order.
+    if (IsAt({"runtimeSpec", "linux", "namespaces", "", keys_.back()})) {
+      if (type_ == "network") {
+        info_.spec_path = path_;
+      }
+      type_.clear();
+      path_.clear();
+    }
+    return Pop();
+  }
+  bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override {
+    return false;
+  }
+
+ private:
+  bool OnNumber(int64_t value) {
+    if (IsAt({"pid"})) {
+      info_.pid = value;
+    }
+    return true;
+  }
+  bool Push() {
+    keys_.emplace_back();
+    return keys_.size() <= kMaxDepth;
+  }
+  bool Pop() {
+    keys_.pop_back();
+    return true;
+  }
+  bool IsAt(std::initializer_list<std::string_view> place) const {
+    return std::equal(keys_.begin(), keys_.end(), place.begin(), place.end());
+  }
+
+  SandboxInfo& info_;
+  // The key under way in each open object; empty for an array.
+  std::vector<std::string> keys_;
+  // Of the entry of `namespaces` under way.
+  std::string type_;
+  std::string path_;
+};
+
+bool IsUsable(const std::string& path) {
+  return !path.empty() && path[0] == '/' && path.size() < PATH_MAX &&
+         path.find('\0') == std::string::npos;
+}
+
+}  // namespace
+
+std::string SandboxInfo::NamespacePath() const {
+  if (IsUsable(spec_path)) {
+    return spec_path;
+  }
+  if (IsUsable(metadata_path)) {
+    return metadata_path;
+  }
+  return pid > 0 ? "/proc/" + std::to_string(pid) + "/ns/net" : std::string();
+}
+
+SandboxInfo ParseSandboxInfo(std::string_view json) {
+  SandboxInfo info;
+  if (json.size() <= kMaxBytes) {
+    InfoReader reader(info);
+    nlohmann::json::sax_parse(json.begin(), json.end(), &reader);
+  }
+  return info;
+}
+
+}  // namespace podtap::discovery::cri

@@ -1,0 +1,227 @@
+"""The agent with pods of a real container runtime."""
+
+import collections
+import os
+import unittest
+
+import fleet
+import metrics_text
+from runtime import Runtime
+
+setUpModule = fleet.need_root
+
+
+def start_agent(watched, runtime, *flags, discovery="cri"):
+    return watched.start_agent("--cri-endpoint", runtime.endpoint, "--collector",
+                               f"127.0.0.1:{watched.port}", *flags, discovery=discovery,
+                               wait_for_pods=False)
+
+
+def wait_for_taps(agent, *pods):
+    """Each interface of each pod is tapped, for this pod."""
+    for pod in pods:
+        for interface in pod.host_interfaces():
+            agent.wait_for_err(f"tapping {interface} for pod {pod.name}")
+
+
+def get(client, address, path="/index.html"):
+    host = f"[{address}]" if ":" in address else address
+    client.run("curl", "-sS", "-o", "/dev/null", "--max-time", "10", f"http://{host}{path}")
+
+
+def ends(event):
+    """Who asked whom, as (namespace, pod) each."""
+    return tuple((event[end].get("namespace"), event[end].get("podName"))
+                 for end in ("source", "destination"))
+
+
+def tapped_interfaces(agent):
+    """Every interface that was ever tapped."""
+    return {line.split(" tapping ")[1].split()[0]
+            for line in agent.err().splitlines() if " tapping " in line}
+
+
+class Networks(unittest.TestCase):
+    def test_each_kind_of_network_is_named_or_left_alone(self):
+        with fleet.Fleet() as watched, Runtime(watched) as runtime:
+            watched.start_collector()
+            client = runtime.add_pod("client", namespace="office")
+            web = runtime.add_pod("web")
+            early = start_agent(watched, runtime)
+            wait_for_taps(early, client, web)
+            # These come while the agent runs.
+            point = runtime.add_pod("point", "ptp")
+            dual = runtime.add_pod("dual", "dual")
+            macvlan = runtime.add_pod("macvlan", "macvlan")
+            runtime.add_pod("host", "host", containers=())
+            wait_for_taps(early, point, dual)
+            self.assertEqual(len(dual.host_interfaces()), 2)
+            self.assertEqual(macvlan.host_interfaces(), set())
+
+            self.assertEqual(len(web.addresses), 2)
+            for address in web.addresses:
+                get(client, address)
+            get(client, point.addresses[0])
+            get(client, dual.addresses[0])
+
+            def reports():
+                return watched.observe("--namespace", "office", "--path", "/index.html")
+            fleet.wait_for(lambda: len(reports()) == 8, "two reports of each request")
+            named = sorted((fleet.reporter(event), *ends(event)) for event in reports())
+            self.assertEqual(named, sorted(
+                (side, ("office", "client"), ("shop", server))
+                for side in ("client", "server") for server in ("web", "web", "point", "dual")))
+
+            # The runtime does not tell the address in the pod's second network. The host is in it.
+            second = dual.run("ip", "-4", "-o", "addr", "show", "eth1").split()[3].split("/")[0]
+            fleet.run("curl", "-sS", "-f", f"http://{second}/index.html")
+            event, = fleet.wait_for(lambda: watched.observe("--to-ip", second), "its report")
+            self.assertEqual(ends(event)[1], ("shop", "dual"))
+            self.assertEqual(event["destination"]["ip"], second)
+            self.assert_untapped(early, [client, web, point, dual])
+
+    def assert_untapped(self, agent, tapped):
+        """Nothing but the pods' own interfaces is tapped, and what is left out is counted."""
+        self.assertEqual(tapped_interfaces(agent),
+                         {name for pod in tapped for name in pod.host_interfaces()})
+
+        def current(name):
+            page = metrics_text.parse(agent.admin("/metrics")[1])
+            return page["podtap_ledger_current"].total(name=name)
+        # Nothing but the look that comes every few seconds finds a pod without an interface.
+        for name in ("pods_host_network", "pods_without_interface"):
+            fleet.wait_for(lambda name=name: current(name) == 1, name)
+
+    def test_pairs_that_look_like_another_pods_interface(self):
+        """Inside a pod a pair whose indexes are those of another pod's host end, and a pair between
+        two pods: neither leads to a tap, and each pod keeps its own."""
+        with fleet.Fleet() as watched, Runtime(watched) as runtime:
+            watched.start_collector()
+            agent = start_agent(watched, runtime)
+            victim = runtime.add_pod("victim")
+            inner = runtime.add_pod("inner", namespace="office")
+            other = runtime.add_pod("other", "ptp")
+            wait_for_taps(agent, victim, inner, other)
+            interface, = victim.host_interfaces()
+            with open(f"/sys/class/net/{interface}/ifindex", encoding="ascii") as file:
+                index = int(file.read())
+            inner.run("ip", "link", "add", "name", "in0", "index", str(index + 1), "type", "veth",
+                      "peer", "name", "in1", "index", str(index))
+            inner.run("ip", "link", "add", "direct", "type", "veth", "peer", "name", "direct",
+                      "netns", "/run/netns/" + other.netns)
+            late = runtime.add_pod("late")
+            wait_for_taps(agent, late)
+            get(inner, victim.addresses[0])
+            events = fleet.wait_for(
+                lambda: (lambda found: found if len(found) == 2 else None)(
+                    watched.observe("--path", "/index.html")), "both reports")
+            self.assertEqual({ends(event) for event in events},
+                             {(("office", "inner"), ("shop", "victim"))})
+            self.assertEqual(tapped_interfaces(agent), {
+                name for pod in (victim, late) for name in pod.host_interfaces()} | {
+                name for pod in (inner, other) for name in pod.host_interfaces()})
+
+
+class Churn(unittest.TestCase):
+    def test_pods_that_come_and_go_while_the_agent_runs(self):
+        with fleet.Fleet() as watched, Runtime(watched) as runtime:
+            watched.start_collector()
+            client = runtime.add_pod("client", namespace="office")
+            agent = start_agent(watched, runtime)
+            wait_for_taps(agent, client)
+            expected = []
+            for number in range(4):
+                # The same names again and again, in turn on two kinds of network.
+                pods = [runtime.add_pod(f"job-{index}", ("bridge", "ptp")[number % 2])
+                        for index in range(3)]
+                wait_for_taps(agent, *pods)
+                for pod in pods:
+                    get(client, pod.addresses[0], f"/{number}-{pod.name}")
+                    expected.append((f"/{number}-{pod.name}", ("shop", pod.name)))
+                for pod in pods:
+                    interface, = pod.host_interfaces()
+                    runtime.remove_pod(pod)
+                    agent.wait_for_err(f"closed tap of {interface} for pod {pod.name}")
+            self.assertEqual(agent.stop(), 0)
+            found = watched.observe("--namespace", "shop")
+            for side in ("client", "server"):
+                self.assertEqual(sorted((event["request"]["path"], ends(event)[1])
+                                        for event in found if fleet.reporter(event) == side),
+                                 sorted(expected))
+            self.assertEqual({ends(event)[0] for event in found}, {("office", "client")})
+            self.assertEqual(watched.losses(), {})
+
+
+class Away(unittest.TestCase):
+    def test_containerd_is_killed_and_restarted_during_traffic(self):
+        with fleet.Fleet() as watched, Runtime(watched) as runtime:
+            watched.start_collector()
+            client = runtime.add_pod("client", namespace="office")
+            web = runtime.add_pod("web")
+            agent = start_agent(watched, runtime)
+            wait_for_taps(agent, client, web)
+            stop = os.path.join(watched.directory, "stop")
+            load = watched.start("load", [*fleet.inside(client.netns), "sh", "-c", f"""
+                while [ ! -e {stop} ]; do
+                  curl -sS -f -o /dev/null --max-time 10 http://{web.addresses[0]}/index.html || exit 1
+                  echo done
+                done"""])
+
+            def wait_for_requests(number):
+                wanted = load.out().count("done") + number
+                fleet.wait_for(lambda: load.out().count("done") >= wanted, "requests")
+            wait_for_requests(10)
+            runtime.kill()
+            agent.wait_for_err("its pods stay as they were")
+            wait_for_requests(20)
+            runtime.start()
+            agent.wait_for_err("answers again")
+            wait_for_requests(20)
+            # It goes on: pods come and go as before.
+            after = runtime.add_pod("after")
+            wait_for_taps(agent, after)
+            get(client, after.addresses[0], "/after")
+            with open(stop, "w", encoding="ascii"):
+                pass
+            self.assertEqual(load.popen.wait(20), 0, load.err())
+            made = load.out().count("done")
+            self.assertEqual(agent.stop(), 0)
+            named = collections.Counter(
+                (fleet.reporter(event), *ends(event))
+                for event in watched.observe("--path", "/index.html"))
+            self.assertEqual(named, {(side, ("office", "client"), ("shop", "web")): made
+                                     for side in ("client", "server")})
+            self.assertEqual(watched.losses(), {})
+            # No tap was closed or opened for it.
+            self.assertEqual(len(tapped_interfaces(agent)), 3)
+            self.assertEqual(agent.err().count(" tapping "), 3)
+            self.assertEqual(agent.err().count("its pods stay as they were"), 1)
+
+    def test_the_runtime_is_waited_for(self):
+        with fleet.Fleet() as watched, Runtime(watched, start=False) as runtime:
+            watched.start_collector()
+            agent = start_agent(watched, runtime)
+            agent.wait_for_err("no such socket); waiting for one")
+            runtime.start()
+            pod = runtime.add_pod("web")
+            wait_for_taps(agent, pod)
+            self.assertEqual(agent.err().count("no container runtime answers"), 1)
+
+    def test_auto_takes_named_namespaces_until_the_runtime_answers(self):
+        with fleet.Fleet() as watched, Runtime(watched, start=False) as runtime:
+            watched.start_collector()
+            watched.add_pod("plain")
+            agent = start_agent(watched, runtime, discovery="auto")
+            agent.wait_for_err("pods are the named network namespaces until one does")
+            watched.wait_for_taps(agent)
+            runtime.start()
+            agent.wait_for_err("pods come from the container runtime at " + runtime.socket)
+            agent.wait_for_err(f"closed tap of {watched.host_interface('plain')}")
+            pod = runtime.add_pod("web")
+            wait_for_taps(agent, pod)
+            # Under one name, and never under that of its namespace.
+            self.assertNotIn(pod.netns, agent.err())
+
+
+if __name__ == "__main__":
+    unittest.main()
