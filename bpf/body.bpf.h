@@ -92,6 +92,20 @@ __noinline int pt_scan_byte(__u64 before, __u64 last)
 	return scan->phase == PT_SCAN_FIELDS;
 }
 
+/*
+ * Whether pt_scan_byte() is to look at a byte, of which and of the two before it there are few that
+ * tell it anything: the other colons and line feeds are not worth a call.
+ */
+static __always_inline int pt_scan_matters(__u64 byte, __u64 last, __u64 before, __u64 phase)
+{
+	if (phase == PT_SCAN_LENGTH)
+		return 1;
+	if (byte == '\n')
+		return before == '\n' || last != '\r';
+	last |= ' ';
+	return byte == ':' && (last == 'h' || last == 'g' || last <= '/');
+}
+
 /* Reads on in the head by one block. Returns whether to go on. */
 __noinline int pt_scan_block(struct __sk_buff *skb)
 {
@@ -116,7 +130,7 @@ __noinline int pt_scan_block(struct __sk_buff *skb)
 #pragma unroll
 	for (i = PT_SCAN_BEFORE; i < PT_SCAN_BEFORE + PT_SCAN_BYTES; i++) {
 		if (text[i] > ':' ||
-		    (text[i] != ':' && text[i] != '\n' && work->scan.phase != PT_SCAN_LENGTH))
+		    !pt_scan_matters(text[i], text[i - 1], text[i - 2], work->scan.phase))
 			continue;
 		if (!pt_scan_byte(__le64_to_cpu(*(__u64 *)(text + i - 15)),
 				  __le64_to_cpu(*(__u64 *)(text + i - 7)))) {
@@ -140,6 +154,19 @@ __noinline int pt_scan_block(struct __sk_buff *skb)
 	__builtin_memcpy(text, text + PT_SCAN_BYTES, PT_SCAN_BEFORE);
 	work->scanned += PT_SCAN_BYTES;
 	return 1;
+}
+
+/* With a barrier for the reason that pt_state() gives. */
+static __always_inline struct pt_scan *pt_saved_scan(struct pt_connection *connection,
+						     __u64 direction)
+{
+	struct pt_scan *scan = &connection->scan[PT_FROM_POD];
+
+	if (direction != PT_FROM_POD) {
+		scan = &connection->scan[PT_TO_POD];
+		asm volatile("" : "+r"(scan));
+	}
+	return scan;
 }
 
 /* Reads the head that the packet starts with, or on in it. The outcome is work->scan.phase. */
@@ -309,7 +336,8 @@ __noinline int pt_take_message(struct __sk_buff *skb)
 		return PT_COUNT_TABLE_FULL;
 	state = pt_state(connection, work->packet.direction);
 	if (work->goes_on)
-		__builtin_memcpy(&work->scan, &state->scan, sizeof(work->scan));
+		__builtin_memcpy(&work->scan, pt_saved_scan(connection, work->packet.direction),
+				 sizeof(work->scan));
 	else
 		__builtin_memset(&work->scan, 0, sizeof(work->scan));
 	__builtin_memcpy(work->text, work->scan.before, PT_SCAN_BEFORE);
@@ -321,7 +349,8 @@ __noinline int pt_take_message(struct __sk_buff *skb)
 		return pt_take_found(skb, work, state);
 	if (work->scan.phase != PT_SCAN_NOTHING && work->scanned == work->packet.payload_len) {
 		__builtin_memcpy(work->scan.before, work->text, PT_SCAN_BEFORE);
-		__builtin_memcpy(&state->scan, &work->scan, sizeof(work->scan));
+		__builtin_memcpy(pt_saved_scan(connection, work->packet.direction), &work->scan,
+				 sizeof(work->scan));
 		state->scan_next = (__u32)work->packet.seq + (__u32)work->packet.payload_len;
 		state->has_scan = 1;
 	}

@@ -96,7 +96,7 @@ __noinline int pt_copy(struct __sk_buff *skb)
 		/* The verifier must see 1 <= length <= PT_HEAD_COPY_BYTES in the register it uses.
 		 */
 		length = ((length - 1) & (PT_HEAD_COPY_BYTES - 1)) + 1;
-		if (bpf_skb_load_bytes(skb, offset, work->payload, length))
+		if (!work->loaded && bpf_skb_load_bytes(skb, offset, work->payload, length))
 			return PT_COUNT_READ_FAILED;
 		work->record.head_len = length;
 		return PT_COUNT_COPIED;
@@ -125,20 +125,14 @@ static __always_inline int pt_is_reported(const struct pt_connection *connection
 }
 
 /* Reports a payload, or a FIN or RST without one; returns the reason to count the packet under. */
-__noinline int pt_report(struct __sk_buff *skb)
+static __always_inline int pt_report(struct __sk_buff *skb, struct pt_work *work,
+				     struct pt_connection *connection,
+				     struct pt_direction_state *state)
 {
-	struct pt_work *work = pt_get_work();
-	struct pt_connection *connection;
-	struct pt_direction_state *state;
 	__u64 copied = 0, share;
 	int reason = PT_COUNT_CLOSING;
 	void *ring;
 
-	if (!work)
-		return PT_COUNT_READ_FAILED;
-	connection = bpf_map_lookup_elem(&connections, &work->key);
-	if (!connection)
-		return PT_COUNT_TABLE_FULL;
 	ring = pt_get_ring(work);
 	if (!ring)
 		return PT_COUNT_RING_FULL;
@@ -147,7 +141,6 @@ __noinline int pt_report(struct __sk_buff *skb)
 		bpf_map_delete_elem(&connections, &work->key);
 		return PT_COUNT_NO_PAYLOAD;
 	}
-	state = pt_state(connection, work->packet.direction);
 	if (work->packet.payload_len && connection->verdict == PT_UNDECIDED &&
 	    state->copied >= PT_UNDECIDED_BYTES)
 		return PT_COUNT_UNDECIDED;
@@ -228,10 +221,13 @@ static __always_inline int pt_take_body(struct __sk_buff *skb, struct pt_work *w
 	return work->packet.payload_len ? pt_read_beginning(skb) : 0;
 }
 
-/* Reports a payload; returns the reason to count the packet under. */
-static __always_inline int pt_track_payload(struct __sk_buff *skb, struct pt_work *work,
-					    struct pt_connection *connection,
-					    struct pt_direction_state *state)
+/*
+ * Takes off the payload what is reported apart from the rest. Returns as pt_report_part() does, or
+ * the reason to count the packet under when nothing is left.
+ */
+static __always_inline int pt_take_apart(struct __sk_buff *skb, struct pt_work *work,
+					 struct pt_connection *connection,
+					 struct pt_direction_state *state)
 {
 	__u64 from_client = pt_is_from_client(connection, work->packet.direction);
 	int reason = PT_COUNT_REASONS;
@@ -255,12 +251,9 @@ static __always_inline int pt_track_payload(struct __sk_buff *skb, struct pt_wor
 			return reason;
 	}
 	work->whole = 0;
-	if (from_client && connection->verdict == PT_HTTP) {
-		reason = pt_copy_whole(skb, work, state);
-		if (reason != PT_COUNT_REASONS)
-			return reason;
-	}
-	return pt_report(skb);
+	if (from_client && connection->verdict == PT_HTTP)
+		return pt_copy_whole(skb, work, state);
+	return PT_COUNT_REASONS;
 }
 
 /* A segment of a tracked connection. Returns the reason to count the packet under. */
@@ -269,7 +262,7 @@ static __noinline int pt_track(struct __sk_buff *skb, struct pt_work *work,
 {
 	struct pt_direction_state *state = pt_state(connection, work->packet.direction);
 	__u64 closing = work->packet.tcp_flags & (PT_TCP_FIN | PT_TCP_RST);
-	int reason = PT_COUNT_CLOSING, closed;
+	int reason = PT_COUNT_CLOSING, reported;
 
 	work->at_start = 0;
 	work->taken_off = 0;
@@ -280,14 +273,16 @@ static __noinline int pt_track(struct __sk_buff *skb, struct pt_work *work,
 		if (closing)
 			pt_flush_runs();
 		if (work->packet.payload_len)
-			reason = pt_track_payload(skb, work, connection, state);
+			reason = pt_take_apart(skb, work, connection, state);
 	}
-	/* A record of payload tells of the end too. */
-	if (!closing || work->packet.payload_len)
-		return reason;
-	pt_flush_runs();
-	closed = pt_report(skb);
-	return closed == PT_COUNT_CLOSING ? reason : closed;
+	if (reason != PT_COUNT_REASONS) {
+		/* Only the end of the connection is left to report. */
+		if (!closing || work->packet.payload_len)
+			return reason;
+		pt_flush_runs();
+	}
+	reported = pt_report(skb, work, connection, state);
+	return reported == PT_COUNT_CLOSING && reason != PT_COUNT_REASONS ? reason : reported;
 }
 
 /* Decides about one TCP segment. Returns the reason to count it under. */
@@ -296,6 +291,9 @@ static __always_inline int pt_decide(struct __sk_buff *skb, struct pt_work *work
 	struct pt_connection *connection;
 	int reason;
 
+	if (!work->packet.payload_len &&
+	    !(work->packet.tcp_flags & (PT_TCP_SYN | PT_TCP_FIN | PT_TCP_RST)))
+		return PT_COUNT_NO_PAYLOAD;
 	work->now = bpf_ktime_get_ns();
 	work->beginning.is_request = 0;
 	work->beginning.is_response = 0;

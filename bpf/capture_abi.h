@@ -18,7 +18,7 @@
 #define PT_ABI_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-#define PT_ABI_VERSION 5
+#define PT_ABI_VERSION 6
 
 /* Taps that can be open at once. */
 #define PT_MAX_TAPS 1024
@@ -142,18 +142,18 @@ struct pt_direction_state {
 	__u8 pad;
 	__u32 body_begin; /* a body that needs no copy: [body_begin, body_end) */
 	__u32 body_end;
-	struct pt_scan scan; /* of a head that goes on at scan_next */
-	__u32 scan_next;
+	__u32 scan_next; /* where the head goes on that pt_connection.scan is of */
 	__u32 pad2;
 };
 
 /* State of a tracked connection; written by the kernel side, deleted by user space. */
 struct pt_connection {
 	__u64 opened_ns;
-	struct pt_direction_state direction[2];
 	__u32 isn[2];
 	__u32 verdict; /* enum pt_verdict */
 	__u32 flags;
+	struct pt_direction_state direction[2];
+	struct pt_scan scan[2]; /* by direction; last, since hardly used */
 };
 PT_ABI_ASSERT(sizeof(struct pt_connection) == 168, "layout change: bump PT_ABI_VERSION");
 

@@ -26,13 +26,15 @@ static __always_inline __u64 pt_hello_type(__u64 word)
 /* Shorter payloads tell no more of their beginning than their first byte. */
 #define PT_BEGINNING_BYTES 8
 
-/* Fills work->beginning from the payload, which is not empty. */
+/*
+ * Fills work->beginning from the payload, which is not empty. A payload that one record holds is
+ * copied there at once.
+ */
 __noinline int pt_read_beginning(struct __sk_buff *skb)
 {
 	struct pt_work *work = pt_get_work();
 	struct pt_beginning *beginning;
-	__u64 word = 0;
-	__u8 byte = 0;
+	__u64 length, word;
 
 	if (!work)
 		return -1;
@@ -40,16 +42,18 @@ __noinline int pt_read_beginning(struct __sk_buff *skb)
 	beginning->is_request = 0;
 	beginning->is_response = 0;
 	beginning->hello = 0;
-	if (work->packet.payload_len < PT_BEGINNING_BYTES) {
-		if (bpf_skb_load_bytes(skb, work->packet.payload, &byte, sizeof(byte)))
-			return -1;
-		beginning->first_byte = byte;
-		return 0;
-	}
-	if (bpf_skb_load_bytes(skb, work->packet.payload, &word, sizeof(word)))
+	length = work->packet.payload_len;
+	work->loaded = length <= pt_capture_bytes;
+	if (!work->loaded)
+		length = PT_BEGINNING_BYTES;
+	/* The verifier must see 1 <= length <= PT_HEAD_COPY_BYTES in the register it uses. */
+	length = ((length - 1) & (PT_HEAD_COPY_BYTES - 1)) + 1;
+	if (bpf_skb_load_bytes(skb, work->packet.payload, work->payload, length))
 		return -1;
-	word = bpf_be64_to_cpu(word);
-	beginning->first_byte = word >> 56;
+	beginning->first_byte = work->payload[0];
+	if (work->packet.payload_len < PT_BEGINNING_BYTES)
+		return 0;
+	word = bpf_be64_to_cpu(*(__u64 *)work->payload);
 	if (word >> 8 == 0x485454502f312eULL) { /* "HTTP/1." */
 		beginning->is_response = 1;
 		return 0;

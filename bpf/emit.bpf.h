@@ -195,8 +195,9 @@ __noinline int pt_report_part(struct __sk_buff *skb, __u64 length, __u32 urgent)
 		return PT_COUNT_REASONS;
 	/* The verifier must see 1 <= length <= PT_HEAD_COPY_BYTES in the register it uses. */
 	length = ((length - 1) & (PT_HEAD_COPY_BYTES - 1)) + 1;
-	if (bpf_skb_load_bytes(skb, work->packet.payload, work->payload, length))
+	if (!work->loaded && bpf_skb_load_bytes(skb, work->packet.payload, work->payload, length))
 		return PT_COUNT_READ_FAILED;
+	work->loaded = 0;
 	record = &work->record;
 	pt_fill(record, &work->key, connection, work->packet.direction);
 	record->time_ns = work->now;

@@ -24,29 +24,38 @@ static __always_inline void pt_set_v4(__u8 *to, __be32 address)
 	__builtin_memcpy(to + 12, &address, 4);
 }
 
-static __always_inline __u32 pt_walk_ipv4(struct __sk_buff *skb, struct pt_packet *packet,
-					  struct pt_connection_key *key)
-{
+/* What most packets have, read by one call. */
+struct pt_v4_headers {
 	struct iphdr ip;
+	struct tcphdr tcp; /* where the packet is IPv4 without options */
+};
 
-	if (bpf_skb_load_bytes(skb, packet->l3, &ip, sizeof(ip)))
+static __always_inline __u32 pt_walk_ipv4(struct __sk_buff *skb, struct pt_packet *packet,
+					  struct pt_connection_key *key,
+					  struct pt_v4_headers *headers, __u64 *has_tcp)
+{
+	struct iphdr *ip = &headers->ip;
+
+	*has_tcp = !bpf_skb_load_bytes(skb, packet->l3, headers, sizeof(*headers));
+	if (!*has_tcp && bpf_skb_load_bytes(skb, packet->l3, ip, sizeof(*ip)))
 		return PT_COUNT_MALFORMED;
-	if (ip.version != 4 || ip.ihl < 5)
+	*has_tcp &= ip->ihl == 5;
+	if (ip->version != 4 || ip->ihl < 5)
 		return PT_COUNT_MALFORMED;
-	if (ip.protocol != IPPROTO_TCP)
+	if (ip->protocol != IPPROTO_TCP)
 		return PT_COUNT_NOT_TCP;
-	if (ip.frag_off & bpf_htons(PT_IP_FRAGMENT))
+	if (ip->frag_off & bpf_htons(PT_IP_FRAGMENT))
 		return PT_COUNT_FRAGMENT;
-	packet->l4 = packet->l3 + ip.ihl * 4;
+	packet->l4 = packet->l3 + ip->ihl * 4;
 	/* 0 under BIG TCP: the length is then the packet's own. */
-	if (ip.tot_len)
-		packet->end = packet->l3 + bpf_ntohs(ip.tot_len);
+	if (ip->tot_len)
+		packet->end = packet->l3 + bpf_ntohs(ip->tot_len);
 	if (packet->direction == PT_FROM_POD) {
-		pt_set_v4(key->local_addr, ip.saddr);
-		pt_set_v4(key->remote_addr, ip.daddr);
+		pt_set_v4(key->local_addr, ip->saddr);
+		pt_set_v4(key->remote_addr, ip->daddr);
 	} else {
-		pt_set_v4(key->local_addr, ip.daddr);
-		pt_set_v4(key->remote_addr, ip.saddr);
+		pt_set_v4(key->local_addr, ip->daddr);
+		pt_set_v4(key->remote_addr, ip->saddr);
 	}
 	return PT_WALK_OK;
 }
@@ -108,27 +117,23 @@ static __always_inline __u32 pt_walk_ipv6(struct __sk_buff *skb, struct pt_packe
 	return next == IPPROTO_TCP ? PT_WALK_OK : PT_COUNT_EXTENSIONS;
 }
 
-static __always_inline __u32 pt_walk_tcp(struct __sk_buff *skb, struct pt_packet *packet,
-					 struct pt_connection_key *key)
+static __always_inline __u32 pt_walk_tcp(struct pt_packet *packet, struct pt_connection_key *key,
+					 const struct tcphdr *tcp)
 {
-	struct tcphdr tcp;
-
-	if (bpf_skb_load_bytes(skb, packet->l4, &tcp, sizeof(tcp)))
+	if (tcp->doff < 5)
 		return PT_COUNT_MALFORMED;
-	if (tcp.doff < 5)
-		return PT_COUNT_MALFORMED;
-	packet->payload = packet->l4 + tcp.doff * 4;
+	packet->payload = packet->l4 + tcp->doff * 4;
 	if (packet->payload > packet->end)
 		return PT_COUNT_MALFORMED;
 	packet->payload_len = packet->end - packet->payload;
-	packet->seq = bpf_ntohl(tcp.seq);
-	packet->tcp_flags = ((const __u8 *)&tcp)[13];
+	packet->seq = bpf_ntohl(tcp->seq);
+	packet->tcp_flags = ((const __u8 *)tcp)[13];
 	if (packet->direction == PT_FROM_POD) {
-		key->local_port = bpf_ntohs(tcp.source);
-		key->remote_port = bpf_ntohs(tcp.dest);
+		key->local_port = bpf_ntohs(tcp->source);
+		key->remote_port = bpf_ntohs(tcp->dest);
 	} else {
-		key->local_port = bpf_ntohs(tcp.dest);
-		key->remote_port = bpf_ntohs(tcp.source);
+		key->local_port = bpf_ntohs(tcp->dest);
+		key->remote_port = bpf_ntohs(tcp->source);
 	}
 	return PT_WALK_OK;
 }
@@ -141,7 +146,9 @@ __noinline int pt_walk(struct __sk_buff *skb)
 {
 	struct pt_work *work = pt_get_work();
 	struct pt_packet *packet;
+	struct pt_v4_headers headers;
 	__u16 protocol = skb->protocol;
+	__u64 has_tcp = 0;
 	__u32 result;
 
 	if (!work)
@@ -159,7 +166,7 @@ __noinline int pt_walk(struct __sk_buff *skb)
 		packet->l3 += 4;
 	}
 	if (protocol == bpf_htons(PT_ETH_P_IP))
-		result = pt_walk_ipv4(skb, packet, &work->key);
+		result = pt_walk_ipv4(skb, packet, &work->key, &headers, &has_tcp);
 	else if (protocol == bpf_htons(PT_ETH_P_IPV6))
 		result = pt_walk_ipv6(skb, packet, &work->key);
 	else
@@ -169,7 +176,9 @@ __noinline int pt_walk(struct __sk_buff *skb)
 	/* A length that claims more than is there can't be trusted. */
 	if (packet->end > skb->len)
 		return PT_COUNT_MALFORMED;
-	return pt_walk_tcp(skb, packet, &work->key);
+	if (!has_tcp && bpf_skb_load_bytes(skb, packet->l4, &headers.tcp, sizeof(headers.tcp)))
+		return PT_COUNT_MALFORMED;
+	return pt_walk_tcp(packet, &work->key, &headers.tcp);
 }
 
 #endif

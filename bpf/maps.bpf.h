@@ -126,6 +126,7 @@ struct pt_work {
 	struct pt_beginning beginning;
 	__u64 now;
 	__u64 ring;	 /* index of the connection's ring; set where a record may follow */
+	__u64 loaded;	 /* the payload is in place behind the record */
 	__u64 whole;	 /* the payload is copied whole if one record holds it */
 	__u64 at_start;	 /* a message starts here, because a body ended */
 	__u64 goes_on;	 /* here goes on the head that state's scan is of */
@@ -140,7 +141,7 @@ struct pt_work {
 	struct pt_connection connection;
 	/* Contiguous: what goes into the ring. */
 	struct pt_record record;
-	__u8 payload[PT_MAX_COPY_BYTES];
+	__u8 payload[PT_MAX_COPY_BYTES] __attribute__((aligned(8)));
 };
 
 struct {

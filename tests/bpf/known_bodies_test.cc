@@ -165,13 +165,13 @@ TEST_F(KnownBodiesTest, BodyBehindAHeadThatFillsItsSegmentIsNotCopied) {
 }
 
 TEST_F(KnownBodiesTest, SegmentsOutOfOrderLeaveNoHole) {
-  Send(kClient, Post(1500) + Body(300));
+  Send(kClient, Post(1500));
   Seen();
   const uint32_t seq = conversation_.seq(kClient);
-  conversation_.SendAt(kClient, seq + 400, Body(400));
-  conversation_.SendAt(kClient, seq, Body(400));
+  conversation_.SendAt(kClient, seq + 700, Body(400));
+  conversation_.SendAt(kClient, seq, Body(700));
   // The segment across the end comes early as well.
-  conversation_.SendAt(kClient, seq + 800, Body(400) + kGet);
+  conversation_.SendAt(kClient, seq + 1300, Body(200) + kGet);
   EXPECT_EQ(Seen(), (Strings{"<1500>", kGet}));
 }
 
