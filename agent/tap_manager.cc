@@ -20,6 +20,7 @@ void TapManager::OnView(const discovery::View& view) {
   pods_cut_ = view.pods_cut;
   pods_host_network_ = view.pods_host_network;
   pods_without_interface_ = view.pods_without_interface;
+  labels_left_out_ = view.labels_left_out;
   std::map<uint32_t, const discovery::WantedTap*> wanted;
   for (const discovery::WantedTap& tap : view.taps) {
     wanted.emplace(tap.interface_index, &tap);

@@ -37,6 +37,7 @@ class TapManager {
     visit(CounterValue{.name = "pods_cut", .count = pods_cut_});
     visit(CounterValue{.name = "pods_host_network", .count = pods_host_network_});
     visit(CounterValue{.name = "pods_without_interface", .count = pods_without_interface_});
+    visit(CounterValue{.name = "labels_left_out", .count = labels_left_out_});
     visit(CounterValue{.name = "connections_swept", .count = swept_});
   }
 
@@ -74,6 +75,7 @@ class TapManager {
   std::atomic<uint64_t> pods_cut_{0};
   std::atomic<uint64_t> pods_host_network_{0};
   std::atomic<uint64_t> pods_without_interface_{0};
+  std::atomic<uint64_t> labels_left_out_{0};
   std::atomic<uint64_t> swept_{0};
 };
 

@@ -18,8 +18,17 @@ struct Container {
   friend bool operator==(const Container&, const Container&) = default;
 };
 
-// Identity of a pod. Immutable once published; shared by tap directory snapshots. What a source
-// does not know is empty.
+// What a pod belongs to.
+struct Workload {
+  // As Kubernetes spells it, e.g. "Deployment". Empty when it is not known.
+  std::string kind;
+  std::string name;
+
+  friend bool operator==(const Workload&, const Workload&) = default;
+};
+
+// Identity of a pod. Immutable once published, which it is after DescribePod(); shared by tap
+// directory snapshots. What a source does not know is empty.
 struct PodIdentity {
   // The netns source puts every pod into the namespace "netns".
   std::string namespace_name;
@@ -28,6 +37,10 @@ struct PodIdentity {
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;
   std::vector<Container> containers;
+  // Worked out by DescribePod(), as is that everything above but the names is printable and
+  // bounded.
+  Workload workload;
+  std::string service_name;
 
   friend bool operator==(const PodIdentity&, const PodIdentity&) = default;
 };

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/discovery/pod_description.h"
 #include "common/log.h"
 #include "common/status.h"
 
@@ -147,7 +148,10 @@ void Watcher::Run() {
 absl::Status Watcher::Look() {
   View view;
   // First: whatever else fails, the source has been heard.
-  PODTAP_ASSIGN_OR_RETURN(const PodList list, source_->List());
+  PODTAP_ASSIGN_OR_RETURN(PodList list, source_->List());
+  for (Pod& pod : list.pods) {
+    view.labels_left_out += DescribePod(pod.identity);
+  }
   PODTAP_ASSIGN_OR_RETURN(const std::vector<Link> links, rtnl_.Links());
   PODTAP_ASSIGN_OR_RETURN(view.node_addresses, rtnl_.Addresses());
   view.taps = PlanTaps(links, FindNamespaces(list.pods, rtnl_));

@@ -31,6 +31,8 @@ struct View {
   // them that sees all of their traffic.
   uint64_t pods_host_network = 0;
   uint64_t pods_without_interface = 0;
+  // Labels of all pods that DescribePod() left out.
+  uint64_t labels_left_out = 0;
   // Addresses of the host's own network namespace.
   std::vector<IpAddress> node_addresses;
 };

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "common/ip_address.h"
+#include "common/secret_name.h"
 #include "common/text.h"
 
 namespace podtap::enrichment {
@@ -49,20 +50,11 @@ constexpr std::array<std::string_view, 8> kUrlHeaders = {
     "content-location", "location",       "origin",         "referer",
     "x-forwarded-uri",  "x-original-uri", "x-original-url", "x-rewrite-url"};
 
-constexpr std::array<std::string_view, 15> kSecretWords = {
-    "auth",   "cert",     "cookie", "credential", "csrf", "jwt",       "key",  "passphrase",
-    "passwd", "password", "pwd",    "secret",     "sess", "signature", "token"};
-
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool EqualsIgnoreCase(std::string_view text, std::string_view lower) {
   return text.size() == lower.size() && std::equal(text.begin(), text.end(), lower.begin(),
                                                    [](char a, char b) { return Lower(a) == b; });
-}
-
-bool ContainsIgnoreCase(std::string_view text, std::string_view lower) {
-  return std::search(text.begin(), text.end(), lower.begin(), lower.end(),
-                     [](char a, char b) { return Lower(a) == b; }) != text.end();
 }
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
@@ -328,11 +320,6 @@ bool AppendSafeUrl(std::string& out, std::string_view url) {
     whole = AppendSafeQuery(out, parts.query) && whole;
   }
   return whole;
-}
-
-bool SmellsOfSecret(std::string_view name) {
-  return std::any_of(kSecretWords.begin(), kSecretWords.end(),
-                     [&](std::string_view word) { return ContainsIgnoreCase(name, word); });
 }
 
 const std::vector<std::string>& HeaderAllowList::Default() {

@@ -47,9 +47,6 @@ bool AppendSafeQuery(std::string& out, std::string_view query);
 // A header value that holds a URL, such as Referer.
 bool AppendSafeUrl(std::string& out, std::string_view url);
 
-// Whether values under this name (of a header field or parameter, any case) must never leave.
-bool SmellsOfSecret(std::string_view name);
-
 // The header fields that may leave, by name.
 class HeaderAllowList {
  public:

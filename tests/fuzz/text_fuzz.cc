@@ -8,6 +8,7 @@
 
 #include "agent/enrichment/redaction.h"
 #include "agent/enrichment/trace_context.h"
+#include "common/secret_name.h"
 #include "common/status.h"
 #include "common/text.h"
 #include "tests/fuzz/input.h"
