@@ -2,8 +2,9 @@
 //
 //   ingest_load --collector HOST:PORT --streams N --seconds S
 //
-// Each stream is a node of its own. Prints one line of JSON: {"events": N, "seconds": S}, counting
-// what was acknowledged.
+// Each stream is a node of its own. Prints one line of JSON: {"events": N, "seconds": S,
+// "bytes_per_event": B}, counting what was acknowledged; B is what the batches take. With
+// --names-only nothing but their names is known of the pods.
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "agent/discovery/pod_description.h"
 #include "agent/exporter/batch_builder.h"
 #include "agent/exporter/collector_stream.h"
 #include "common/clock.h"
@@ -31,13 +33,40 @@ using std::chrono::steady_clock;
 constexpr uint32_t kEventsPerBatch = 500;
 constexpr int kPrebuilt = 8;
 constexpr uint64_t kMaxInFlight = 16;
+constexpr uint32_t kPods = 20;
+
+using Pods = std::vector<std::shared_ptr<const discovery::PodIdentity>>;
+
+// Pods of Deployments, with the labels that a chart gives them.
+Pods MakePods(bool names_only) {
+  Pods pods;
+  for (uint32_t i = 0; i < kPods; ++i) {
+    auto pod = std::make_shared<discovery::PodIdentity>();
+    pod->namespace_name = "shop";
+    const std::string name = absl::StrFormat("web-%d", i / 4);
+    pod->pod_name = absl::StrFormat("%s-7d4b9c6f5b-x2x%dk", name, i % 4 + 4);
+    if (!names_only) {
+      pod->pod_uid = absl::StrFormat("0f8fad5b-d9cb-469f-a165-7086772895%02d", i);
+      pod->labels = {{"app.kubernetes.io/component", "frontend"},
+                     {"app.kubernetes.io/instance", name},
+                     {"app.kubernetes.io/managed-by", "Helm"},
+                     {"app.kubernetes.io/name", "web"},
+                     {"app.kubernetes.io/part-of", "shop"},
+                     {"app.kubernetes.io/version", "1.25.3"},
+                     {"helm.sh/chart", "web-4.2.1"},
+                     {"pod-template-hash", "7d4b9c6f5b"}};
+      pod->containers = {{.name = "web", .image = "registry.example/shop/web:1.25.3"}};
+      DescribePod(*pod);
+    }
+    pods.push_back(std::move(pod));
+  }
+  return pods;
+}
 
 // An event as a busy service has them: few hosts and agents, some hundred paths.
-enrichment::Event MakeEvent(uint32_t number, int64_t start_unix_ns) {
+enrichment::Event MakeEvent(const Pods& pods, uint32_t number, int64_t start_unix_ns) {
   enrichment::Event event;
-  auto pod = std::make_shared<discovery::PodIdentity>();
-  pod->namespace_name = "shop";
-  pod->pod_name = absl::StrFormat("web-%d", number % 20);
+  const auto& pod = pods[number % kPods];
   auto tap = std::make_shared<enrichment::TapInfo>();
   tap->interface_name = absl::StrFormat("veth%d", number % 20);
   tap->interface_index = 100 + number % 20;
@@ -74,13 +103,14 @@ enrichment::Event MakeEvent(uint32_t number, int64_t start_unix_ns) {
   return event;
 }
 
-std::vector<std::string> Prebuild(const exporter::EventOrigin& origin) {
+std::vector<std::string> Prebuild(const exporter::EventOrigin& origin, bool names_only) {
   std::vector<std::string> messages;
+  const Pods pods = MakePods(names_only);
   exporter::BatchBuilder builder(origin, {.max_events = kEventsPerBatch, .max_bytes = 1 << 20});
   const int64_t now_ns = SystemClock().WallNs();
   for (int batch = 0; batch < kPrebuilt; ++batch) {
     for (uint32_t i = 0; i < kEventsPerBatch; ++i) {
-      builder.Add(MakeEvent(batch * kEventsPerBatch + i, now_ns), i + 1, 0);
+      builder.Add(MakeEvent(pods, batch * kEventsPerBatch + i, now_ns), i + 1, 0);
     }
     messages.push_back(builder.Finish().message);
   }
@@ -96,12 +126,22 @@ std::string Renumber(const std::string& message, uint64_t first_sequence, int64_
   return message + change.SerializeAsString();
 }
 
+// What an event takes on the wire, in full batches.
+double BytesPerEvent(bool names_only) {
+  uint64_t bytes = 0;
+  for (const std::string& message : Prebuild({.node_name = "bench", .epoch = 1}, names_only)) {
+    bytes += message.size();
+  }
+  return static_cast<double>(bytes) / (kPrebuilt * kEventsPerBatch);
+}
+
 // One agent's stream, until the deadline. Returns the events acknowledged.
-uint64_t RunStream(const HostPort& collector, int number, steady_clock::time_point deadline) {
+uint64_t RunStream(const HostPort& collector, int number, bool names_only,
+                   steady_clock::time_point deadline) {
   exporter::EventOrigin origin{.node_name = absl::StrFormat("bench-%d", number),
                                .cluster_name = "",
                                .epoch = 0xb0000000ULL + static_cast<uint64_t>(number)};
-  const std::vector<std::string> messages = Prebuild(origin);
+  const std::vector<std::string> messages = Prebuild(origin, names_only);
   CollectorStream stream(exporter::CreateCollectorChannel(collector, nullptr));
   const SystemClock clock;
   uint64_t sent = 0;
@@ -151,10 +191,12 @@ int main(int argc, char** argv) {
   std::string collector;
   int streams = 2;
   double seconds = 5;
+  bool names_only = false;
   CLI::App app("Sends prebuilt batches to a collector", "ingest_load");
   app.add_option("--collector", collector, "Where to")->type_name("HOST:PORT")->required();
   app.add_option("--streams", streams, "Streams at once, each a node");
   app.add_option("--seconds", seconds, "How long");
+  app.add_flag("--names-only", names_only, "Nothing but their names is known of the pods");
   if (const auto exit_code = podtap::ParseCommandLine(app, argc, argv)) {
     return *exit_code;
   }
@@ -167,13 +209,14 @@ int main(int argc, char** argv) {
   const auto deadline = start + std::chrono::milliseconds(static_cast<int64_t>(seconds * 1e3));
   std::vector<std::thread> threads;
   for (int i = 0; i < streams; ++i) {
-    threads.emplace_back([&, i] { events += podtap::RunStream(*target, i, deadline); });
+    threads.emplace_back([&, i] { events += podtap::RunStream(*target, i, names_only, deadline); });
   }
   for (std::thread& thread : threads) {
     thread.join();
   }
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
-  std::printf("{\"events\": %llu, \"seconds\": %.6f}\n",
-              static_cast<unsigned long long>(events.load()), passed.count());
+  std::printf("{\"events\": %llu, \"seconds\": %.6f, \"bytes_per_event\": %.1f}\n",
+              static_cast<unsigned long long>(events.load()), passed.count(),
+              podtap::BytesPerEvent(names_only));
   return 0;
 }

@@ -1,5 +1,9 @@
 #include "agent/exporter/batch_builder.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/wire_format_lite.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -15,7 +19,9 @@ constexpr uint64_t kMaxTextBytesPerEvent = 128 * 1024;
 constexpr uint64_t kMaxStringBytes = 32 * 1024;
 // The batch's own scalar fields, and the tags and lengths around it.
 constexpr uint64_t kBatchOverheadBytes = 64;
-// Tag and length of a string or an endpoint.
+// Of endpoints that are kept from batch to batch.
+constexpr uint64_t kMaxKnownBytes = 4 << 20;
+// Tag and length of a string.
 constexpr uint64_t kEntryOverheadBytes = 6;
 // A BatchEvent with every scalar field at its largest, its tag and its length.
 constexpr uint64_t kMaxEventBytes = 320;
@@ -165,29 +171,51 @@ uint32_t BatchBuilder::Endpoint(const enrichment::Endpoint& endpoint) {
                       .pod = endpoint.pod.get(),
                       .kind = endpoint.kind,
                       .state = endpoint.metadata_state};
-  const auto [found, added] =
-      endpoints_.try_emplace(id, static_cast<uint32_t>(batch_->endpoints_size()));
-  if (added) {
-    v1::Endpoint* out = batch_->add_endpoints();
-    EncodeEndpoint(endpoint, origin_.node_name, *out);
-    bytes_ += kEntryOverheadBytes + out->ByteSizeLong();
-    if (endpoint.pod != nullptr) {
-      pods_.push_back(endpoint.pod);
-    }
+  KnownEndpoint& known = known_endpoints_[id];
+  if (known.bytes.empty()) {
+    v1::EventBatch alone;
+    EncodeEndpoint(endpoint, origin_.node_name, *alone.add_endpoints());
+    PODTAP_CHECK(alone.SerializeToString(&known.bytes));
+    known.pod = endpoint.pod;
+    known_bytes_ += known.bytes.size();
   }
-  return found->second;
+  if (known.batch != batch_number_) {
+    known.batch = batch_number_;
+    known.index = endpoint_count_++;
+    endpoints_ += known.bytes;
+    bytes_ += known.bytes.size();
+  }
+  return known.index;
+}
+
+// Serialized messages that follow each other are one message, and a message inside it that comes
+// twice is one of both: so what is serialized already need not be read for being sent.
+void BatchBuilder::AppendEndpoints(std::string& message) const {
+  google::protobuf::io::StringOutputStream stream(&message);
+  google::protobuf::io::CodedOutputStream out(&stream);
+  using WireFormat = google::protobuf::internal::WireFormatLite;
+  out.WriteTag(WireFormat::MakeTag(v1::StreamEventsRequest::kBatchFieldNumber,
+                                   WireFormat::WIRETYPE_LENGTH_DELIMITED));
+  out.WriteVarint32(static_cast<uint32_t>(endpoints_.size()));
+  out.WriteString(endpoints_);
 }
 
 Batch BatchBuilder::Finish() {
   PODTAP_CHECK(events_ > 0);
   Batch done{.first_sequence = batch_->first_sequence(), .events = events_};
   PODTAP_CHECK(message_.SerializeToString(&done.message));
+  AppendEndpoints(done.message);
   // Clear() of the batch alone keeps its memory.
   batch_->Clear();
   strings_.clear();
   memos_.fill({});
   endpoints_.clear();
-  pods_.clear();
+  endpoint_count_ = 0;
+  ++batch_number_;
+  if (known_bytes_ > kMaxKnownBytes) {
+    known_endpoints_.clear();
+    known_bytes_ = 0;
+  }
   events_ = 0;
   bytes_ = 0;
   return done;

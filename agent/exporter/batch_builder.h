@@ -74,6 +74,17 @@ class BatchBuilder {
     }
   };
 
+  // What a batch says of an endpoint, kept from batch to batch: labels are dear to write anew.
+  struct KnownEndpoint {
+    // A serialized EventBatch that holds it alone; empty until it is made.
+    std::string bytes;
+    // Keeps alive what the key points to.
+    std::shared_ptr<const discovery::PodIdentity> pod;
+    // Its index in the table of the batch with this number.
+    uint64_t batch = 0;
+    uint32_t index = 0;
+  };
+
   void Open(const enrichment::Event& event, uint64_t sequence, int64_t now_ns);
   void AddRequest(const enrichment::EventRequest& request, v1::BatchEvent& out);
   void AddResponse(const enrichment::Event& event, v1::BatchEvent& out);
@@ -85,6 +96,7 @@ class BatchBuilder {
   uint32_t LookUp(std::string_view text);
   // Index in the batch's endpoint table.
   uint32_t Endpoint(const enrichment::Endpoint& endpoint);
+  void AppendEndpoints(std::string& message) const;
 
   const EventOrigin origin_;
   const BatchLimits limits_;
@@ -100,9 +112,13 @@ class BatchBuilder {
   };
   std::array<Memo, 48> memos_;
   size_t place_ = 0;
-  absl::flat_hash_map<EndpointId, uint32_t> endpoints_;
-  // Keeps pods alive that `endpoints_` knows by address.
-  std::vector<std::shared_ptr<const discovery::PodIdentity>> pods_;
+  // Emptied at a bound, between two batches.
+  absl::flat_hash_map<EndpointId, KnownEndpoint> known_endpoints_;
+  uint64_t known_bytes_ = 0;
+  // The open batch's table, serialized, its size, and the batch's number.
+  std::string endpoints_;
+  uint32_t endpoint_count_ = 0;
+  uint64_t batch_number_ = 1;
   uint32_t events_ = 0;
   uint64_t bytes_ = 0;
   int64_t opened_ns_ = 0;

@@ -74,6 +74,23 @@ void EncodeResponse(const enrichment::Event& event, v1::HttpResponse& out) {
   }
 }
 
+// What DescribePod() made of it: text is printable and bounded already.
+void EncodeDescription(const discovery::PodIdentity& pod, v1::Endpoint& out) {
+  out.set_pod_uid(pod.pod_uid);
+  if (pod.containers.size() == 1) {
+    out.set_container_name(pod.containers[0].name);
+    out.set_container_image(pod.containers[0].image);
+  }
+  if (!pod.workload.kind.empty()) {
+    out.mutable_workload()->set_kind(pod.workload.kind);
+    out.mutable_workload()->set_name(pod.workload.name);
+  }
+  out.set_service_name(pod.service_name);
+  for (const auto& [name, value] : pod.labels) {
+    (*out.mutable_labels())[name] = value;
+  }
+}
+
 }  // namespace
 
 void EncodeEndpoint(const enrichment::Endpoint& endpoint, const std::string& node_name,
@@ -85,6 +102,7 @@ void EncodeEndpoint(const enrichment::Endpoint& endpoint, const std::string& nod
     // A name can be that of a file, which may hold any bytes.
     out.set_namespace_(SafeText(endpoint.pod->namespace_name, kMaxNameBytes));
     out.set_pod_name(SafeText(endpoint.pod->pod_name, kMaxNameBytes));
+    EncodeDescription(*endpoint.pod, out);
   }
   if (endpoint.kind != enrichment::EndpointKind::kUnknown) {
     out.set_node_name(node_name);

@@ -68,6 +68,27 @@ void ClearUnknownFields(google::protobuf::Message& message) {
 
 bool IsEnumValue(int value) { return value > 0 && value <= kMaxEnumValue; }
 
+absl::Status PrepareLabels(google::protobuf::Map<std::string, std::string>& labels) {
+  size_t bytes = 0;
+  bool safe_names = true;
+  for (auto& [name, value] : labels) {
+    bytes += name.size() + value.size();
+    if (labels.size() > kMaxLabels || bytes > kMaxLabelTextBytes) {
+      return Bad("%d labels of an endpoint, more than %d bytes", labels.size(), bytes);
+    }
+    value = SafeText(value);
+    safe_names &= SafeText(name) == name;
+  }
+  if (!safe_names) {
+    const google::protobuf::Map<std::string, std::string> unsafe = labels;
+    labels.clear();
+    for (const auto& [name, value] : unsafe) {
+      labels[SafeText(name)] = value;
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status PrepareEndpoint(v1::Endpoint& endpoint) {
   const std::optional<IpAddress> ip = IpAddress::Parse(endpoint.ip());
   if (!ip) {
@@ -79,13 +100,23 @@ absl::Status PrepareEndpoint(v1::Endpoint& endpoint) {
   }
   endpoint.set_ip(ip->ToString());
   endpoint.clear_port();
-  for (std::string* name :
-       {endpoint.mutable_namespace_(), endpoint.mutable_pod_name(), endpoint.mutable_node_name()}) {
+  std::vector<std::string*> names = {
+      endpoint.mutable_namespace_(),     endpoint.mutable_pod_name(),
+      endpoint.mutable_node_name(),      endpoint.mutable_pod_uid(),
+      endpoint.mutable_container_name(), endpoint.mutable_container_image(),
+      endpoint.mutable_service_name()};
+  if (endpoint.has_workload()) {
+    names.push_back(endpoint.mutable_workload()->mutable_kind());
+    names.push_back(endpoint.mutable_workload()->mutable_name());
+    ClearUnknownFields(*endpoint.mutable_workload());
+  }
+  for (std::string* name : names) {
     if (name->size() > kMaxNameBytes) {
       return Bad("an endpoint's name of %d bytes", name->size());
     }
     *name = SafeText(*name, kMaxNameBytes);
   }
+  PODTAP_RETURN_IF_ERROR(PrepareLabels(*endpoint.mutable_labels()));
   ClearUnknownFields(endpoint);
   return absl::OkStatus();
 }

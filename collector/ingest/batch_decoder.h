@@ -10,7 +10,7 @@
 
 namespace podtap::ingest {
 
-// Bounds of one batch. An agent's own are far lower (500 events, heads of 16 KiB).
+// Bounds of one batch. An agent's own are far lower (500 events, heads of 16 KiB, 32 labels).
 constexpr int kMaxBatchEvents = 10'000;
 constexpr int kMaxBatchStrings = 200'000;
 constexpr int kMaxBatchEndpoints = 20'000;
@@ -19,6 +19,9 @@ constexpr size_t kMaxStringBytes = 64 << 10;
 constexpr size_t kMaxEventTextBytes = 256 << 10;
 constexpr int kMaxHeaders = 256;
 constexpr int kMaxInformationalCodes = 32;
+// Of one endpoint; names and values of all labels together.
+constexpr size_t kMaxLabels = 128;
+constexpr size_t kMaxLabelTextBytes = 16 << 10;
 
 // Sequences of a batch or a dropped range, both ends included.
 struct SequenceRange {

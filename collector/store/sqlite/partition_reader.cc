@@ -7,7 +7,8 @@ namespace podtap::store::sqlite {
 namespace {
 
 constexpr size_t kMaxStringBytes = 4 << 20;
-constexpr size_t kMaxEndpoints = 16'384;
+// Their labels may be most of them, so what counts is what they take in memory.
+constexpr size_t kMaxEndpointBytes = 8 << 20;
 constexpr size_t kMaxOrigins = 16'384;
 
 absl::Status Missing(const char* what, int64_t id) {
@@ -67,6 +68,7 @@ absl::StatusOr<const v1::Endpoint*> PartitionReader::Endpoint(int64_t id) {
   if (!parsed) {
     return absl::DataLossError(absl::StrFormat("endpoint %d can't be read", id));
   }
+  endpoint_bytes_ += endpoint->SpaceUsedLong();
   return (endpoints_[id] = std::move(endpoint)).get();
 }
 
@@ -91,8 +93,9 @@ void PartitionReader::TrimCaches() {
     strings_.clear();
     string_bytes_ = 0;
   }
-  if (endpoints_.size() > kMaxEndpoints) {
+  if (endpoint_bytes_ > kMaxEndpointBytes) {
     endpoints_.clear();
+    endpoint_bytes_ = 0;
   }
   if (origins_.size() > kMaxOrigins) {
     origins_.clear();

@@ -37,6 +37,7 @@ class PartitionReader : public Dictionary {
   absl::flat_hash_map<int64_t, std::unique_ptr<v1::Endpoint>> endpoints_;
   absl::flat_hash_map<int64_t, std::unique_ptr<Origin>> origins_;
   size_t string_bytes_ = 0;
+  size_t endpoint_bytes_ = 0;
 };
 
 }  // namespace podtap::store::sqlite

@@ -1,5 +1,8 @@
 #include "collector/store/sqlite/partition_writer.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
@@ -9,8 +12,19 @@ namespace podtap::store::sqlite {
 namespace {
 
 constexpr size_t kMaxStringBytes = 32 << 20;
-constexpr size_t kMaxEndpoints = 65'536;
+constexpr size_t kMaxEndpointBytes = 16 << 20;
 constexpr size_t kMaxOrigins = 65'536;
+
+// The same bytes for the same endpoint: the labels are a map, whose order is else by chance.
+std::string Serialize(const v1::Endpoint& endpoint) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream out(&stream);
+  out.SetSerializationDeterministic(true);
+  endpoint.SerializeToCodedStream(&out);
+  out.Trim();
+  return bytes;
+}
 
 }  // namespace
 
@@ -98,6 +112,7 @@ void PartitionWriter::ForgetDictionaries() {
   strings_.clear();
   string_bytes_ = 0;
   endpoints_.clear();
+  endpoint_bytes_ = 0;
   origins_.clear();
 }
 
@@ -106,8 +121,9 @@ absl::Status PartitionWriter::Begin() {
     strings_.clear();
     string_bytes_ = 0;
   }
-  if (endpoints_.size() > kMaxEndpoints) {
+  if (endpoint_bytes_ > kMaxEndpointBytes) {
     endpoints_.clear();
+    endpoint_bytes_ = 0;
   }
   if (origins_.size() > kMaxOrigins) {
     origins_.clear();
@@ -129,9 +145,10 @@ absl::StatusOr<uint32_t> PartitionWriter::StringId(const std::string& text) {
 }
 
 absl::StatusOr<int64_t> PartitionWriter::EndpointId(const v1::Endpoint& endpoint) {
-  const auto [it, is_new] = endpoints_.try_emplace(endpoint.SerializeAsString(), next_endpoint_);
+  const auto [it, is_new] = endpoints_.try_emplace(Serialize(endpoint), next_endpoint_);
   if (is_new) {
     PODTAP_RETURN_IF_ERROR(insert_endpoint_.Bind(1, next_endpoint_).BindBlob(2, it->first).Run());
+    endpoint_bytes_ += it->first.size() + sizeof(std::string);
     ++next_endpoint_;
   }
   return it->second;

@@ -72,6 +72,7 @@ class PartitionWriter {
   absl::flat_hash_map<std::string, int64_t> endpoints_;
   absl::flat_hash_map<std::string, int64_t> origins_;
   size_t string_bytes_ = 0;
+  size_t endpoint_bytes_ = 0;
   uint32_t next_string_ = 1;
   int64_t next_endpoint_ = 1;
   int64_t next_origin_ = 1;

@@ -91,6 +91,24 @@ INSTANTIATE_TEST_SUITE_P(
         Spoiled{"kind", [](auto& b) { b.mutable_endpoints(0)->clear_kind(); }},
         Spoiled{"long name",
                 [](auto& b) { b.mutable_endpoints(0)->set_pod_name(std::string(1025, 'x')); }},
+        Spoiled{"long uid",
+                [](auto& b) { b.mutable_endpoints(0)->set_pod_uid(std::string(1025, 'x')); }},
+        Spoiled{"long workload",
+                [](auto& b) {
+                  b.mutable_endpoints(0)->mutable_workload()->set_name(std::string(1025, 'x'));
+                }},
+        Spoiled{"many labels",
+                [](auto& b) {
+                  for (size_t i = 0; i <= kMaxLabels; ++i) {
+                    (*b.mutable_endpoints(1)->mutable_labels())[std::to_string(i)] = "x";
+                  }
+                }},
+        Spoiled{"long labels",
+                [](auto& b) {
+                  auto& labels = *b.mutable_endpoints(1)->mutable_labels();
+                  labels["a"] = std::string(kMaxLabelTextBytes / 2, 'x');
+                  labels["b"] = std::string(kMaxLabelTextBytes / 2, 'x');
+                }},
         Spoiled{"reporter 0", [](auto& b) { Event(b).clear_reporter(); }},
         Spoiled{"reporter 3", [](auto& b) { Event(b).set_reporter(static_cast<v1::Reporter>(3)); }},
         Spoiled{"mode 0", [](auto& b) { Event(b).clear_capture_mode(); }},
@@ -118,6 +136,32 @@ TEST(PrepareBatch, MakesStringsPrintable) {
   ASSERT_TRUE(PrepareBatch(batch).ok());
   EXPECT_EQ(batch.strings(1), "G%1B[31mET%FF");
   EXPECT_EQ(batch.endpoints(0).pod_name(), "web%0A");
+}
+
+TEST(PrepareBatch, MakesWhatIsKnownOfAPodPrintable) {
+  v1::EventBatch batch = MakeBatch(7, 1, 1);
+  v1::Endpoint& pod = *batch.mutable_endpoints(0);
+  pod.set_pod_uid("u\n");
+  pod.set_container_name("c\x1b");
+  pod.set_container_image("i\xff");
+  pod.mutable_workload()->set_kind("k\r");
+  pod.mutable_workload()->set_name("w\t");
+  pod.set_service_name("s\a");
+  (*pod.mutable_labels())["a\n"] = "1\xc0";
+  (*pod.mutable_labels())["b"] = "2";
+  v1::Workload& workload = *pod.mutable_workload();
+  workload.GetReflection()->MutableUnknownFields(&workload)->AddVarint(1000, 5);
+  ASSERT_TRUE(PrepareBatch(batch).ok());
+  EXPECT_EQ(pod.pod_uid(), "u%0A");
+  EXPECT_EQ(pod.container_name(), "c%1B");
+  EXPECT_EQ(pod.container_image(), "i%FF");
+  EXPECT_EQ(pod.workload().kind(), "k%0D");
+  EXPECT_EQ(pod.workload().name(), "w%09");
+  EXPECT_EQ(pod.service_name(), "s%07");
+  EXPECT_EQ(pod.labels().size(), 2u);
+  EXPECT_EQ(pod.labels().at("a%0A"), "1%C0");
+  EXPECT_EQ(pod.labels().at("b"), "2");
+  EXPECT_TRUE(workload.GetReflection()->GetUnknownFields(workload).empty());
 }
 
 TEST(PrepareBatch, KeepsEnumValuesOfNewerAgents) {

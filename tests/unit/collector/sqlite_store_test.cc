@@ -45,6 +45,13 @@ TEST_F(SqliteStoreTest, GivesBackEveryField) {
              pod_name: "web"
              node_name: "node-a"
              metadata_state: METADATA_STATE_STALE
+             pod_uid: "u-1"
+             container_name: "nginx"
+             container_image: "nginx:1.25"
+             workload { kind: "Deployment" name: "web" }
+             service_name: "storefront"
+             labels { key: "app" value: "web" }
+             labels { key: "empty" value: "" }
            }
            endpoints {
              ip: "fd00::1"
@@ -122,6 +129,13 @@ TEST_F(SqliteStoreTest, GivesBackEveryField) {
              pod_name: "web"
              node_name: "node-a"
              metadata_state: METADATA_STATE_STALE
+             pod_uid: "u-1"
+             container_name: "nginx"
+             container_image: "nginx:1.25"
+             workload { kind: "Deployment" name: "web" }
+             service_name: "storefront"
+             labels { key: "app" value: "web" }
+             labels { key: "empty" value: "" }
            }
            destination {
              ip: "fd00::1"
@@ -168,6 +182,25 @@ TEST_F(SqliteStoreTest, GivesBackEveryField) {
   google::protobuf::util::MessageDifferencer differencer;
   differencer.ReportDifferencesToString(&difference);
   EXPECT_TRUE(differencer.Compare(expected, events[0])) << difference;
+}
+
+// Labels are a map, whose order differs from message to message.
+TEST_F(SqliteStoreTest, KeepsAnEndpointOnceHoweverItsLabelsAreOrdered) {
+  Open();
+  for (uint64_t sequence = 1; sequence <= 20; ++sequence) {
+    v1::EventBatch batch = MakeBatch(1, sequence, 1);
+    for (uint64_t i = 0; i < 30; ++i) {
+      const std::string name = std::to_string((i * 7 + sequence) % 30);
+      (*batch.mutable_endpoints(0)->mutable_labels())["label-" + name] = name;
+    }
+    Store(batch);
+  }
+  EXPECT_EQ(ReadAll(*store_).size(), 20u);
+  store_.reset();
+  const auto database =
+      Database::Open(directory_.path() + "/events-2030010112.db", Database::Mode::kExisting);
+  ASSERT_TRUE(database.ok()) << database.status();
+  EXPECT_EQ(database->QueryInt("SELECT count(*) FROM endpoints", -1).value_or(-1), 2);
 }
 
 TEST_F(SqliteStoreTest, StoresEachSequenceOnce) {

@@ -59,6 +59,18 @@ TEST(BatchBuilder, SharesStringsAndEndpoints) {
   EXPECT_EQ(batch.endpoints_size(), 2);
 }
 
+// What is known of a pod changes; its events before and after are told apart.
+TEST(BatchBuilder, KeepsWhatWasKnownOfAPodApart) {
+  BatchBuilder builder(kOrigin, {});
+  std::vector<enrichment::Event> events = {MakeFullEvent(), MakeFullEvent()};
+  auto relabelled = std::make_shared<discovery::PodIdentity>(*events[1].destination.pod);
+  relabelled->labels = {{"app", "other"}};
+  events[1].destination.pod = relabelled;
+  builder.Add(events[0], 1, 0);
+  builder.Add(events[1], 2, 0);
+  ExpectMeans(builder.Finish(), events);
+}
+
 TEST(BatchBuilder, StartsAnewAfterEachBatch) {
   BatchBuilder builder(kOrigin, {});
   builder.Add(MakeFullEvent(), 1, 0);
@@ -68,6 +80,30 @@ TEST(BatchBuilder, StartsAnewAfterEachBatch) {
   ExpectMeans(builder.Finish(), {MakeEvent("/x")});
   builder.Add(MakeFullEvent(), 3, 0);
   ExpectMeans(builder.Finish(), {MakeFullEvent()});
+}
+
+// More pods than are kept from batch to batch, some of them seen again later.
+TEST(BatchBuilder, ForgetsPodsWithoutMixingThemUp) {
+  std::vector<enrichment::Event> events;
+  for (int i = 0; i < 100; ++i) {
+    events.push_back(MakeFullEvent());
+    auto pod = std::make_shared<discovery::PodIdentity>(*events.back().destination.pod);
+    pod->pod_name = "web-" + std::to_string(i);
+    pod->labels["filler"] = std::string(100'000, 'x');
+    events.back().destination.pod = std::move(pod);
+  }
+  BatchBuilder builder(kOrigin, {});
+  uint64_t sequence = 0;
+  for (int round = 0; round < 2; ++round) {
+    for (size_t i = 0; i + 10 <= events.size(); i += 5) {
+      const std::vector<enrichment::Event> some(events.begin() + static_cast<ptrdiff_t>(i),
+                                                events.begin() + static_cast<ptrdiff_t>(i + 10));
+      for (const enrichment::Event& event : some) {
+        builder.Add(event, ++sequence, 0);
+      }
+      ExpectMeans(builder.Finish(), some);
+    }
+  }
 }
 
 TEST(BatchBuilder, IsFullByEvents) {
@@ -132,6 +168,11 @@ TEST(BatchBuilder, BytesAreAnUpperBound) {
   event.request.header_size = event.request.body_size = ~uint64_t{0};
   event.response->header_size = event.response->body_size = ~uint64_t{0};
   event.flags = ~uint32_t{0};
+  auto pod = std::make_shared<discovery::PodIdentity>(*event.destination.pod);
+  for (int i = 0; i < 32; ++i) {
+    pod->labels["label-" + std::to_string(i)] = std::string(50, 'v');
+  }
+  event.destination.pod = std::move(pod);
   BatchBuilder builder(kOrigin, {});
   for (uint64_t i = 1; i <= 400; ++i) {
     event.start_unix_ns = i % 2 == 0 ? INT64_MAX / 2 : INT64_MIN / 2;

@@ -1,6 +1,7 @@
 // Events for the tests of the exporter.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -40,7 +41,13 @@ inline enrichment::Event MakeFullEvent() {
   event.destination.port = 8080;
   event.destination.kind = enrichment::EndpointKind::kPod;
   event.destination.metadata_state = enrichment::MetadataState::kStale;
-  event.destination.pod = event.tap->pod;
+  auto pod = std::make_shared<discovery::PodIdentity>(*event.tap->pod);
+  pod->pod_uid = "0f8fad5b-d9cb-469f-a165-70867728950e";
+  pod->labels = {{"app", "web"}, {"tier", "front"}, {"empty", ""}};
+  pod->containers = {{.name = "nginx", .image = "docker.io/library/nginx:1.25"}};
+  pod->workload = {.kind = "Deployment", .name = "web-deployment"};
+  pod->service_name = "storefront";
+  event.destination.pod = std::move(pod);
   event.source.kind = enrichment::EndpointKind::kNode;
   event.source.metadata_state = enrichment::MetadataState::kResolved;
   event.request.method = "POST";

@@ -48,6 +48,11 @@ TEST(EncodeEvent, FillsEveryField) {
     destination {
       ip: "10.0.0.2" port: 8080 kind: ENDPOINT_KIND_POD namespace: "shop" pod_name: "web"
       node_name: "node-1" metadata_state: METADATA_STATE_STALE
+      pod_uid: "0f8fad5b-d9cb-469f-a165-70867728950e" container_name: "nginx"
+      container_image: "docker.io/library/nginx:1.25"
+      workload { kind: "Deployment" name: "web-deployment" } service_name: "storefront"
+      labels { key: "app" value: "web" } labels { key: "tier" value: "front" }
+      labels { key: "empty" value: "" }
     }
     request {
       method: "POST" path: "/a/b" query: "q=REDACTED" host: "api.shop:8080" scheme: "http"
@@ -83,6 +88,20 @@ TEST(EncodeEvent, LeavesOutWhatThereIsNot) {
   EXPECT_EQ(out.destination().kind(), v1::ENDPOINT_KIND_UNKNOWN);
   EXPECT_EQ(out.destination().node_name(), "");
   EXPECT_EQ(out.flags_size(), 0);
+}
+
+TEST(EncodeEvent, NamesAContainerOnlyWhenThereIsOne) {
+  discovery::PodIdentity pod;
+  enrichment::Event event = MakeFullEvent();
+  for (const size_t containers : {0, 1, 2}) {
+    pod.containers.assign(containers, {.name = "nginx", .image = "nginx:1.25"});
+    event.destination.pod = std::make_shared<discovery::PodIdentity>(pod);
+    v1::HttpEvent out;
+    EncodeEvent(event, kOrigin, 1, out);
+    EXPECT_EQ(out.destination().container_name(), containers == 1 ? "nginx" : "");
+    EXPECT_EQ(out.destination().container_image(), containers == 1 ? "nginx:1.25" : "");
+    EXPECT_FALSE(out.destination().has_workload());
+  }
 }
 
 TEST(EncodeEvent, NamesOfFilesAreMadeSafe) {

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cctype>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "agent/discovery/pod_description.h"
 #include "agent/enrichment/enricher.h"
 #include "agent/exporter/batch_builder.h"
 #include "tests/unit/exporter/event_builder.h"
@@ -151,6 +153,26 @@ TEST(Privacy, NoHeaderGivesItAway) {
   pairing::Exchange upgraded = MakeExchange();
   upgraded.upgrade_protocol = "websocket\r\n Cookie: c4n4ry";
   EXPECT_FALSE(HasCanary(WhatLeaves(std::move(upgraded))));
+}
+
+// Annotations hold whole manifests; labels are for all to see, but people err.
+TEST(Privacy, NoDescriptionOfAPodGivesItAway) {
+  discovery::PodIdentity pod{
+      .namespace_name = "shop",
+      .pod_name = "web",
+      .pod_uid = "1",
+      .labels = {{"app", "web"}, {"db-password", kCanary}, {"api.TOKEN", kCanary}},
+      .annotations = {{"kubectl.kubernetes.io/last-applied-configuration", kCanary},
+                      {"resource.opentelemetry.io/service.namespace", kCanary}}};
+  DescribePod(pod);
+  enrichment::Event event = MakeFullEvent();
+  event.destination.pod = std::make_shared<discovery::PodIdentity>(pod);
+  BatchBuilder builder(kOrigin, {});
+  builder.Add(event, 1, 0);
+  v1::HttpEvent printed;
+  EncodeEvent(event, kOrigin, 1, printed);
+  EXPECT_EQ(printed.destination().labels_size(), 1);
+  EXPECT_FALSE(HasCanary(builder.Finish().message + printed.DebugString()));
 }
 
 }  // namespace
