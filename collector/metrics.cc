@@ -64,16 +64,19 @@ void AddRequests(MetricsPage& page, ingest::RequestMetrics& requests) {
     const std::string status =
         request.status_code == 0 ? std::string() : std::to_string(request.status_code);
     const std::string error = request.ErrorType();
-    page.Histogram(name, help,
-                   {{"http_request_method", request.MethodName()},
-                    {"http_response_status_code", status},
-                    {"error_type", error},
-                    {"network_protocol_version", request.VersionName()},
-                    {"k8s_namespace_name", series.pod->namespace_name},
-                    {"k8s_pod_name", series.pod->pod_name},
-                    {"k8s_node_name", series.pod->node_name},
-                    {"k8s_cluster_name", series.pod->cluster_name}},
-                   series.durations);
+    MetricLabels labels = {{"http_request_method", request.MethodName()},
+                           {"http_response_status_code", status},
+                           {"error_type", error},
+                           {"network_protocol_version", request.VersionName()},
+                           {"k8s_namespace_name", series.pod->namespace_name},
+                           {"k8s_pod_name", series.pod->pod_name},
+                           {"k8s_node_name", series.pod->node_name},
+                           {"k8s_cluster_name", series.pod->cluster_name},
+                           {"service_name", series.pod->service_name}};
+    if (const std::string_view label = series.pod->WorkloadLabel(); !label.empty()) {
+      labels.emplace_back(label, series.pod->workload_name);
+    }
+    page.Histogram(name, help, labels, series.durations);
   }
   page.Gauge("podtap_collector_request_series", "Series of the two HTTP metrics.", {},
              static_cast<double>(state.series.size()));

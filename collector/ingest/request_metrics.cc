@@ -26,6 +26,16 @@ constexpr std::array<std::string_view, 8> kErrorNames = {
     "",        "",          "no_response", "connection_reset", "connection_closed",
     "timeout", "malformed", "_OTHER"};
 
+struct WorkloadKind {
+  std::string_view kind;
+  std::string_view label;
+};
+constexpr std::array<WorkloadKind, 5> kWorkloadKinds = {{{"Deployment", "k8s_deployment_name"},
+                                                         {"StatefulSet", "k8s_statefulset_name"},
+                                                         {"DaemonSet", "k8s_daemonset_name"},
+                                                         {"CronJob", "k8s_cronjob_name"},
+                                                         {"Job", "k8s_job_name"}}};
+
 constexpr int64_t kExpiryPeriodNs = 1'000'000'000;
 
 // Index of `text`; 0, which stands for all others, when it is not in the table.
@@ -71,6 +81,15 @@ RequestLabels LabelsOf(const v1::BatchEvent& event, const v1::EventBatch& batch)
 
 }  // namespace
 
+std::string_view PodLabels::WorkloadLabel() const {
+  for (const WorkloadKind& known : kWorkloadKinds) {
+    if (known.kind == workload_kind) {
+      return known.label;
+    }
+  }
+  return {};
+}
+
 std::string_view RequestLabels::MethodName() const { return kMethods[method]; }
 
 std::string_view RequestLabels::VersionName() const { return kVersions[version]; }
@@ -95,7 +114,10 @@ BatchObservations Observe(const store::Origin& origin, const v1::EventBatch& bat
       observed.pods.push_back({.cluster_name = origin.cluster_name,
                                .node_name = origin.node_name,
                                .namespace_name = named.namespace_(),
-                               .pod_name = named.pod_name()});
+                               .pod_name = named.pod_name(),
+                               .workload_kind = named.workload().kind(),
+                               .workload_name = named.workload().name(),
+                               .service_name = named.service_name()});
     }
     observed.events.push_back({*pod, labels.Packed(), static_cast<int64_t>(event.end_ns())});
   }

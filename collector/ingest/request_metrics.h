@@ -16,7 +16,6 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -42,22 +41,27 @@ struct RequestMetricsLimits {
   int64_t idle_ns = int64_t{600} * 1'000'000'000;
 };
 
-// Whose request it is.
+// Whose request it is. The fields behind the pod's name follow from it, but for a pod whose details
+// were not known at first: then it has series of both kinds.
 struct PodLabels {
   std::string cluster_name;
   std::string node_name;
   std::string namespace_name;
   std::string pod_name;
+  std::string workload_kind;
+  std::string workload_name;
+  std::string service_name;
 
-  friend bool operator==(const PodLabels& a, const PodLabels& b) {
-    return std::tie(a.pod_name, a.namespace_name, a.node_name, a.cluster_name) ==
-           std::tie(b.pod_name, b.namespace_name, b.node_name, b.cluster_name);
-  }
+  friend bool operator==(const PodLabels& a, const PodLabels& b) = default;
   template <typename Hash>
   friend Hash AbslHashValue(Hash hash, const PodLabels& labels) {
     return Hash::combine(std::move(hash), labels.pod_name, labels.namespace_name, labels.node_name,
-                         labels.cluster_name);
+                         labels.cluster_name, labels.workload_name);
   }
+
+  // OpenTelemetry's name for the workload, as a metric's label: "k8s_deployment_name" and the like;
+  // empty when the workload is not known, or is the pod itself.
+  std::string_view WorkloadLabel() const;
 };
 
 // What is told of a request besides its pod. Every field has few values.

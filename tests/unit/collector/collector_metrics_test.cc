@@ -69,6 +69,30 @@ TEST_F(CollectorMetricsTest, AnEventCountsOnceHoweverOftenItIsSent) {
                     HasSubstr("podtap_collector_ingest_events_total{agent=\"node-a\"} 8\n")));
 }
 
+TEST_F(CollectorMetricsTest, AWorkloadGoesByItsKind) {
+  TestAgent agent(channel_);
+  agent.Hello(1);
+  uint64_t sequence = 0;
+  for (const char* kind : {"Deployment", "CronJob", "Pod", "Gizmo"}) {
+    v1::EventBatch batch = MakeBatch(1, ++sequence, 1);
+    v1::Endpoint& pod = *batch.mutable_endpoints(0);
+    pod.set_pod_name(std::string("of-") + kind);
+    pod.mutable_workload()->set_kind(kind);
+    pod.mutable_workload()->set_name("w");
+    pod.set_service_name("s");
+    agent.SendBatch(batch);
+  }
+  ASSERT_TRUE(agent.WaitForAck(1, sequence));
+  const std::string metrics = Get("/metrics");
+  const auto line = [](const std::string& pod, const std::string& workload) {
+    return "k8s_pod_name=\"of-" + pod + "\",k8s_node_name=\"node-a\",k8s_cluster_name=\"test\"," +
+           "service_name=\"s\"" + workload + "} 1\n";
+  };
+  EXPECT_THAT(metrics, AllOf(HasSubstr(line("Deployment", ",k8s_deployment_name=\"w\"")),
+                             HasSubstr(line("CronJob", ",k8s_cronjob_name=\"w\"")),
+                             HasSubstr(line("Pod", "")), HasSubstr(line("Gizmo", ""))));
+}
+
 TEST_F(CollectorMetricsTest, ABatchThatIsRejectedDoesNotCount) {
   TestAgent agent(channel_);
   agent.Hello(1);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -198,6 +199,27 @@ TEST_F(RequestMetricsTest, OnePodCannotTakeAllSeries) {
   EXPECT_EQ(metrics_->Snapshot().overflow_events, 47U);
   Record(OneEvent([](auto& batch, auto&) { batch.mutable_endpoints(0)->set_pod_name("other"); }));
   EXPECT_EQ(metrics_->Snapshot().overflow_events, 47U);
+}
+
+// The agent may learn what a pod belongs to after its first events.
+TEST_F(RequestMetricsTest, APodsWorkloadIsPartOfItsSeries) {
+  const v1::EventBatch before = MakeBatch(1, 1, 3);
+  const v1::EventBatch after = OneEvent([](auto& batch, auto&) {
+    batch.mutable_endpoints(0)->mutable_workload()->set_kind("StatefulSet");
+    batch.mutable_endpoints(0)->mutable_workload()->set_name("web");
+    batch.mutable_endpoints(0)->set_service_name("storefront");
+  });
+  Record(before);
+  Record(after);
+  Record(after);
+  std::map<std::string, uint64_t> counts;
+  for (const RequestMetrics::Series& series : metrics_->Snapshot().series) {
+    counts[std::string(series.pod->WorkloadLabel()) + "=" + series.pod->workload_name + " " +
+           series.pod->service_name] = CountOf(series.durations);
+  }
+  EXPECT_THAT(counts, testing::UnorderedElementsAre(
+                          testing::Pair("= ", 3U),
+                          testing::Pair("k8s_statefulset_name=web storefront", 2U)));
 }
 
 TEST_F(RequestMetricsTest, PodsWithoutEventsGo) {
