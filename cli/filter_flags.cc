@@ -47,7 +47,25 @@ absl::Status AddNamespace(const std::string& value, v1::EventFilter* filter) {
 template <EndOf kEnd>
 absl::Status AddPod(const std::string& value, v1::EventFilter* filter) {
   (filter->*kEnd)()->add_pod(value);
-  return PodPattern::Parse(value).status();
+  return ScopedPattern::Parse(value).status();
+}
+
+template <EndOf kEnd>
+absl::Status AddWorkload(const std::string& value, v1::EventFilter* filter) {
+  (filter->*kEnd)()->add_workload(value);
+  return ScopedPattern::Parse(value).status();
+}
+
+template <EndOf kEnd>
+absl::Status AddService(const std::string& value, v1::EventFilter* filter) {
+  (filter->*kEnd)()->add_service(value);
+  return value.empty() ? Unlike(value, "no name of a service") : absl::OkStatus();
+}
+
+template <EndOf kEnd>
+absl::Status AddLabel(const std::string& value, v1::EventFilter* filter) {
+  (filter->*kEnd)()->add_label(value);
+  return LabelPattern::Parse(value).status();
 }
 
 template <EndOf kEnd>
@@ -146,14 +164,25 @@ absl::Status AddHeader(const std::string& value, v1::EventFilter* filter) {
 constexpr std::array<FilterFlag, kFilterFlags> kFlags = {{
     {"--namespace", "NAME", "Namespace of either end", AddNamespace<kEither>},
     {"--pod", "POD", "Pod at either end: NAME, PREFIX* or NAMESPACE/NAME", AddPod<kEither>},
+    {"--workload", "WORKLOAD", "Workload at either end: NAME, PREFIX* or NAMESPACE/NAME",
+     AddWorkload<kEither>},
+    {"--service", "SERVICE", "Service at either end: NAME or PREFIX*", AddService<kEither>},
+    {"--label", "LABEL", "Label of either end's pod: KEY, KEY=VALUE, KEY=PREFIX*; A,B: both",
+     AddLabel<kEither>},
     {"--ip", "IP", "Address of either end, or a range: 10.0.0.0/8, fd00::/8", AddIp<kEither>},
     {"--port", "PORT", "TCP port of either end", AddPort<kEither>},
     {"--from-namespace", "NAME", "Namespace of the client", AddNamespace<kFrom>},
     {"--from-pod", "POD", "Pod that is the client", AddPod<kFrom>},
+    {"--from-workload", "WORKLOAD", "Workload that is the client", AddWorkload<kFrom>},
+    {"--from-service", "SERVICE", "Service that is the client", AddService<kFrom>},
+    {"--from-label", "LABEL", "Label of the client's pod", AddLabel<kFrom>},
     {"--from-ip", "IP", "Address of the client", AddIp<kFrom>},
     {"--from-port", "PORT", "TCP port of the client", AddPort<kFrom>},
     {"--to-namespace", "NAME", "Namespace of the server", AddNamespace<kTo>},
     {"--to-pod", "POD", "Pod that is the server", AddPod<kTo>},
+    {"--to-workload", "WORKLOAD", "Workload that is the server", AddWorkload<kTo>},
+    {"--to-service", "SERVICE", "Service that is the server", AddService<kTo>},
+    {"--to-label", "LABEL", "Label of the server's pod", AddLabel<kTo>},
     {"--to-ip", "IP", "Address of the server", AddIp<kTo>},
     {"--to-port", "PORT", "TCP port of the server", AddPort<kTo>},
     {"--node", "NODE", "Node that reported: NAME or PREFIX*", AddNode},

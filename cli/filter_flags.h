@@ -16,7 +16,7 @@
 
 namespace podtap::cli {
 
-constexpr size_t kFilterFlags = 22;
+constexpr size_t kFilterFlags = 31;
 
 // Marked values by flag.
 using FilterValues = std::array<std::vector<std::string>, kFilterFlags>;

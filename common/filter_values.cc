@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "common/text.h"
 
 namespace podtap {
@@ -73,8 +74,8 @@ bool NamePattern::Matches(std::string_view name) const {
   return is_prefix ? StartsWith(name, text) : name == text;
 }
 
-absl::StatusOr<PodPattern> PodPattern::Parse(std::string_view value) {
-  PodPattern pattern;
+absl::StatusOr<ScopedPattern> ScopedPattern::Parse(std::string_view value) {
+  ScopedPattern pattern;
   std::string_view name = value;
   if (const size_t slash = name.find('/'); slash != std::string_view::npos) {
     pattern.name_space = name.substr(0, slash);
@@ -87,8 +88,9 @@ absl::StatusOr<PodPattern> PodPattern::Parse(std::string_view value) {
   return pattern;
 }
 
-bool PodPattern::Matches(std::string_view end_namespace, std::string_view pod) const {
-  return !pod.empty() && (!name_space || *name_space == end_namespace) && name.Matches(pod);
+bool ScopedPattern::Matches(std::string_view end_namespace, std::string_view end_name) const {
+  return !end_name.empty() && (!name_space || *name_space == end_namespace) &&
+         name.Matches(end_name);
 }
 
 PathPattern::PathPattern() = default;
@@ -185,6 +187,29 @@ absl::StatusOr<HeaderPattern> HeaderPattern::Parse(std::string_view text) {
 
 bool HeaderPattern::MatchesValue(std::string_view field_value) const {
   return !value || value->Matches(field_value);
+}
+
+absl::StatusOr<LabelPattern> LabelPattern::Parse(std::string_view text) {
+  // What Kubernetes allows in a key.
+  const auto is_key_byte = [](unsigned char byte) {
+    return absl::ascii_isalnum(byte) || byte == '-' || byte == '_' || byte == '.' || byte == '/';
+  };
+  LabelPattern pattern;
+  for (const absl::string_view part :
+       absl::StrSplit(absl::string_view(text.data(), text.size()), ',')) {
+    const std::string_view term(part.data(), part.size());
+    const size_t equals = std::min(term.find('='), term.size());
+    const std::string_view key = term.substr(0, equals);
+    if (key.empty() || !std::all_of(key.begin(), key.end(), is_key_byte)) {
+      return Unlike(text, "neither KEY nor KEY=VALUE of a label, nor several joined by commas");
+    }
+    Term& added = pattern.terms.emplace_back();
+    added.key = key;
+    if (equals < term.size()) {
+      added.value = NamePattern::Of(term.substr(equals + 1));
+    }
+  }
+  return pattern;
 }
 
 absl::StatusOr<IpPrefix> ParseIpFilter(std::string_view value) {

@@ -5,11 +5,13 @@
 // to look like; the caller puts the name of its field or flag in front.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -30,15 +32,15 @@ struct NamePattern {
   bool Matches(std::string_view name) const;
 };
 
-// NAME, PREFIX*, or NAMESPACE/ in front of either.
-struct PodPattern {
+// NAME of a pod or a workload, PREFIX*, or NAMESPACE/ in front of either.
+struct ScopedPattern {
   // Any namespace when absent.
   std::optional<std::string> name_space;
   NamePattern name;
 
-  static absl::StatusOr<PodPattern> Parse(std::string_view value);
-  // No pattern matches an end that is no pod.
-  bool Matches(std::string_view end_namespace, std::string_view pod) const;
+  static absl::StatusOr<ScopedPattern> Parse(std::string_view value);
+  // No pattern matches an end that has no such name.
+  bool Matches(std::string_view end_namespace, std::string_view end_name) const;
 };
 
 // A path exactly, /PREFIX*, or ~EXPRESSION: an RE2 expression that matches somewhere in the path.
@@ -90,6 +92,27 @@ struct HeaderPattern {
 
   static absl::StatusOr<HeaderPattern> Parse(std::string_view text);
   bool MatchesValue(std::string_view field_value) const;
+};
+
+// KEY for a label that is there, KEY=VALUE with VALUE as NamePattern; several that must all hold
+// are joined by commas.
+struct LabelPattern {
+  struct Term {
+    std::string key;
+    // Any value when absent.
+    std::optional<NamePattern> value;
+  };
+  std::vector<Term> terms;
+
+  static absl::StatusOr<LabelPattern> Parse(std::string_view text);
+  // `find(key)` gives a pointer to the label's value, or null where there is no such label.
+  template <typename Find>
+  bool Matches(Find find) const {
+    return std::all_of(terms.begin(), terms.end(), [&](const Term& term) {
+      const std::string* value = find(term.key);
+      return value != nullptr && (!term.value || term.value->Matches(*value));
+    });
+  }
 };
 
 absl::StatusOr<IpPrefix> ParseIpFilter(std::string_view value);

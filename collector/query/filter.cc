@@ -43,12 +43,29 @@ enum class End { kSource, kDestination };
 
 struct EndFilter {
   std::vector<std::string> namespaces;
-  std::vector<PodPattern> pods;
+  std::vector<ScopedPattern> pods;
+  std::vector<ScopedPattern> workloads;
+  std::vector<NamePattern> services;
+  std::vector<LabelPattern> labels;
   std::vector<IpPrefix> ips;
   std::vector<uint32_t> ports;
 
   bool Matches(store::EventView& event, End end) const;
 };
+
+bool NamesMatch(const std::vector<ScopedPattern>& patterns, const std::string& name_space,
+                const std::string& name) {
+  return AnyOrNone(patterns,
+                   [&](const ScopedPattern& pattern) { return pattern.Matches(name_space, name); });
+}
+
+bool LabelsMatch(const std::vector<LabelPattern>& patterns, const v1::Endpoint& endpoint) {
+  const auto find = [&](const std::string& key) {
+    const auto label = endpoint.labels().find(key);
+    return label == endpoint.labels().end() ? nullptr : &label->second;
+  };
+  return AnyOrNone(patterns, [&](const LabelPattern& pattern) { return pattern.Matches(find); });
+}
 
 // Cheapest first, as in all that follows.
 bool EndFilter::Matches(store::EventView& event, End end) const {
@@ -64,11 +81,13 @@ bool EndFilter::Matches(store::EventView& event, End end) const {
     return HoldsOrEmpty(ports,
                         end == End::kSource ? details.source_port() : details.destination_port());
   };
+  const auto in_services = [&](const NamePattern& pattern) {
+    return !endpoint.service_name().empty() && pattern.Matches(endpoint.service_name());
+  };
   return HoldsOrEmpty(namespaces, endpoint.namespace_()) &&
-         AnyOrNone(pods,
-                   [&](const PodPattern& pattern) {
-                     return pattern.Matches(endpoint.namespace_(), endpoint.pod_name());
-                   }) &&
+         NamesMatch(pods, endpoint.namespace_(), endpoint.pod_name()) &&
+         NamesMatch(workloads, endpoint.namespace_(), endpoint.workload().name()) &&
+         AnyOrNone(services, in_services) && LabelsMatch(labels, endpoint) &&
          (ips.empty() || in_ips()) && (ports.empty() || in_ports());
 }
 
@@ -207,7 +226,14 @@ class Compiler {
     EndFilter compiled;
     PODTAP_RETURN_IF_ERROR(
         Take(field + ".namespace", filter.namespace_(), Same, &compiled.namespaces));
-    PODTAP_RETURN_IF_ERROR(Take(field + ".pod", filter.pod(), PodPattern::Parse, &compiled.pods));
+    PODTAP_RETURN_IF_ERROR(
+        Take(field + ".pod", filter.pod(), ScopedPattern::Parse, &compiled.pods));
+    PODTAP_RETURN_IF_ERROR(
+        Take(field + ".workload", filter.workload(), ScopedPattern::Parse, &compiled.workloads));
+    PODTAP_RETURN_IF_ERROR(
+        Take(field + ".service", filter.service(), NonEmptyName, &compiled.services));
+    PODTAP_RETURN_IF_ERROR(
+        Take(field + ".label", filter.label(), LabelPattern::Parse, &compiled.labels));
     PODTAP_RETURN_IF_ERROR(Take(field + ".ip", filter.ip(), ParseIpFilter, &compiled.ips));
     PODTAP_RETURN_IF_ERROR(Take(field + ".port", filter.port(), Port, &compiled.ports));
     return compiled;
@@ -247,6 +273,13 @@ class Compiler {
 
   static size_t SizeOf(const std::string& value) { return value.size(); }
   static size_t SizeOf(int64_t) { return 0; }
+
+  static absl::StatusOr<NamePattern> NonEmptyName(const std::string& value) {
+    if (value.empty()) {
+      return absl::InvalidArgumentError("is empty");
+    }
+    return NamePattern::Of(value);
+  }
 
   static absl::StatusOr<std::string> Same(const std::string& value) { return value; }
 

@@ -88,18 +88,59 @@ TEST(ObserveOptions, WantedFiltersBecomeOneFilter) {
 }
 
 TEST(ObserveOptions, EveryFieldHasItsFlag) {
-  const ObserveOptions options =
-      Options({"--ip",           "10.0.0.0/8", "--port",         "80",
-               "--from-ip",      "fd00::1",    "--from-port",    "1",
-               "--to-ip",        "::/0",       "--to-port",      "65535",
-               "--node",         "n*",         "--host",         "*.a:80",
-               "--outcome",      "timeout",    "--outcome",      "NO_RESPONSE",
-               "--min-duration", "1.25s",      "--min-duration", "250ms",
-               "--min-duration", "2m",         "--trace-id",     "0af7651916cd43dd8448eb211c80319c",
-               "--header",       "accept:x"});
+  const ObserveOptions options = Options({"--ip",
+                                          "10.0.0.0/8",
+                                          "--port",
+                                          "80",
+                                          "--from-ip",
+                                          "fd00::1",
+                                          "--from-port",
+                                          "1",
+                                          "--to-ip",
+                                          "::/0",
+                                          "--to-port",
+                                          "65535",
+                                          "--node",
+                                          "n*",
+                                          "--host",
+                                          "*.a:80",
+                                          "--outcome",
+                                          "timeout",
+                                          "--outcome",
+                                          "NO_RESPONSE",
+                                          "--min-duration",
+                                          "1.25s",
+                                          "--min-duration",
+                                          "250ms",
+                                          "--min-duration",
+                                          "2m",
+                                          "--trace-id",
+                                          "0af7651916cd43dd8448eb211c80319c",
+                                          "--header",
+                                          "accept:x",
+                                          "--workload",
+                                          "web",
+                                          "--service",
+                                          "s*",
+                                          "--label",
+                                          "app=web,tier",
+                                          "--from-workload",
+                                          "shop/a",
+                                          "--from-service",
+                                          "b",
+                                          "--from-label",
+                                          "c",
+                                          "--to-workload",
+                                          "d*",
+                                          "--to-service",
+                                          "e",
+                                          "--to-label",
+                                          "f=g*"});
   EXPECT_EQ(Text(options.include),
-            "endpoint { ip: \"10.0.0.0/8\" port: 80 } source { ip: \"fd00::1\" port: 1 } "
-            "destination { ip: \"::/0\" port: 65535 } node: \"n*\" host: \"*.a:80\" "
+            "endpoint { ip: \"10.0.0.0/8\" port: 80 workload: \"web\" service: \"s*\" "
+            "label: \"app=web,tier\" } source { ip: \"fd00::1\" port: 1 workload: \"shop/a\" "
+            "service: \"b\" label: \"c\" } destination { ip: \"::/0\" port: 65535 "
+            "workload: \"d*\" service: \"e\" label: \"f=g*\" } node: \"n*\" host: \"*.a:80\" "
             "min_duration { nanos: 250000000 } outcome: OUTCOME_TIMEOUT "
             "outcome: OUTCOME_NO_RESPONSE trace_id: \"0af7651916cd43dd8448eb211c80319c\" "
             "header: \"accept:x\"\n")
@@ -168,7 +209,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Arguments{"--ip", "10.0.0"}, Arguments{"--from-ip", "10.0.0.0/33"},
                     Arguments{"--to-ip", "x"}, Arguments{"--port", "0"},
                     Arguments{"--from-port", "65536"}, Arguments{"--to-port", "http"},
-                    Arguments{"--pod", "a/b/c"}, Arguments{"--path", "~("}, Arguments{"--host", ""},
+                    Arguments{"--pod", "a/b/c"}, Arguments{"--workload", ""},
+                    Arguments{"--from-workload", "a/b/c"}, Arguments{"--to-service", ""},
+                    Arguments{"--label", "a b"}, Arguments{"--to-label", "a!=b"},
+                    Arguments{"--path", "~("}, Arguments{"--host", ""},
                     Arguments{"--min-duration", "5"}, Arguments{"--min-duration", "-1s"},
                     Arguments{"--min-duration", "inf"}, Arguments{"--outcome", "unspecified"},
                     Arguments{"--outcome", "good"}, Arguments{"--trace-id", "12"},

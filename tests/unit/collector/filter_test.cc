@@ -24,6 +24,12 @@ class TestEvent : public store::EventView {
     source_.set_namespace_("shop");
     source_.set_pod_name("web-1");
     source_.set_ip("10.1.2.3");
+    source_.mutable_workload()->set_kind("Deployment");
+    source_.mutable_workload()->set_name("web");
+    source_.set_service_name("storefront");
+    (*source_.mutable_labels())["app"] = "web";
+    (*source_.mutable_labels())["app.kubernetes.io/part-of"] = "shop-eu";
+    (*source_.mutable_labels())["canary"] = "";
     destination_.set_namespace_("pay");
     destination_.set_pod_name("api-1");
     destination_.set_ip("fd00:1::80");
@@ -122,6 +128,32 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"include { endpoint { namespace: 'pay' pod: 'web-1' } }", false},
         Row{"include { source { pod: 'web-1' } destination { pod: 'api-1' } }", true},
         Row{"include { source { pod: 'web-1' } destination { pod: 'api-2' } }", false},
+        Row{"include { endpoint { workload: 'web' } }", true},
+        Row{"include { endpoint { workload: 'we*' } }", true},
+        Row{"include { endpoint { workload: 'web-1' } }", false},
+        Row{"include { endpoint { workload: 'shop/web' } }", true},
+        Row{"include { endpoint { workload: 'pay/*' } }", false},
+        Row{"include { endpoint { workload: ['x', 'web'] } }", true},
+        // Nothing is known of the destination.
+        Row{"include { destination { workload: '*' } }", false},
+        Row{"include { destination { service: '*' } }", false},
+        Row{"include { source { service: 'storefront' } }", true},
+        Row{"include { source { service: 'store*' } }", true},
+        Row{"include { source { service: 'store' } }", false},
+        Row{"include { endpoint { label: 'app' } }", true},
+        Row{"include { endpoint { label: 'APP' } }", false},
+        Row{"include { endpoint { label: 'app=web' } }", true},
+        Row{"include { endpoint { label: 'app=we*' } }", true},
+        Row{"include { endpoint { label: 'app=' } }", false},
+        Row{"include { endpoint { label: 'canary=' } }", true},
+        Row{"include { endpoint { label: 'app.kubernetes.io/part-of=shop-*' } }", true},
+        Row{"include { endpoint { label: ['app=api', 'canary'] } }", true},
+        Row{"include { endpoint { label: 'app=web,canary' } }", true},
+        Row{"include { endpoint { label: 'app=web,tier' } }", false},
+        Row{"include { destination { label: 'app' } }", false},
+        Row{"exclude { source { label: 'app=web' } }", false},
+        Row{"exclude { destination { label: 'app=web' } }", true},
+        Row{"include { endpoint { label: 'app=web' namespace: 'pay' } }", false},
         Row{"include { endpoint { ip: '10.1.2.3' } }", true},
         Row{"include { endpoint { ip: '10.0.0.0/8' } }", true},
         Row{"include { endpoint { ip: ['10.2.0.0/16', 'fd00::/8'] } }", true},
@@ -193,6 +225,8 @@ TEST(EventMatcher, DecodesOnlyWhatPassesTheCheapConditions) {
   TestEvent event;
   MatchesEvent("include { status: '5xx' host: 'x' endpoint { port: 1 } }", event);
   MatchesEvent("include { endpoint { pod: 'x' port: 1 } }", event);
+  MatchesEvent("include { endpoint { workload: 'x' port: 1 } }", event);
+  MatchesEvent("include { endpoint { label: 'x' port: 1 } }", event);
   MatchesEvent("include { method: 'GET' path: '/v1/*' node: 'node-a' status: '4xx' }", event);
   EXPECT_EQ(event.details_asked_, 0);
   MatchesEvent("include { status: '4xx' host: 'x' }", event);
@@ -217,36 +251,44 @@ TEST_P(BadFilter, IsRefusedByItsPath) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, BadFilter,
-    testing::Values(BadRow{"include { status: 'abc' }", "include[0].status[0]"},
-                    BadRow{"include {} include { status: ['404', '4x'] }", "include[1].status[1]"},
-                    BadRow{"exclude { status: '500-400' }", "exclude[0].status[0]"},
-                    BadRow{"include { status: '0xx' }", "include[0].status[0]"},
-                    BadRow{"include { status: '' }", "include[0].status[0]"},
-                    BadRow{"include { status: '4044' }", "include[0].status[0]"},
-                    BadRow{"include { path: '~(' }", "include[0].path[0]"},
-                    BadRow{"include { reporter: REPORTER_UNSPECIFIED }", "include[0].reporter[0]"},
-                    BadRow{"include { source { pod: '' } }", "include[0].source.pod[0]"},
-                    BadRow{"include { source { pod: 'a/b/c' } }", "include[0].source.pod[0]"},
-                    BadRow{"include { endpoint { pod: 'a/' } }", "include[0].endpoint.pod[0]"},
-                    BadRow{"include { source { ip: '10.0.0' } }", "include[0].source.ip[0]"},
-                    BadRow{"include { endpoint { ip: '' } }", "include[0].endpoint.ip[0]"},
-                    BadRow{"exclude { destination { ip: ['::1', '10.0.0.0/33'] } }",
-                           "exclude[0].destination.ip[1]"},
-                    BadRow{"include { endpoint { port: 0 } }", "include[0].endpoint.port[0]"},
-                    BadRow{"include { source { port: 65536 } }", "include[0].source.port[0]"},
-                    BadRow{"include { host: '' }", "include[0].host[0]"},
-                    BadRow{"include { host: 'a*' }", "include[0].host[0]"},
-                    BadRow{"include { host: '::1' }", "include[0].host[0]"},
-                    BadRow{"include { min_duration { seconds: -1 } }", "include[0].min_duration"},
-                    BadRow{"include { min_duration { nanos: 1000000000 } }",
-                           "include[0].min_duration"},
-                    BadRow{"include { outcome: OUTCOME_UNSPECIFIED }", "include[0].outcome[0]"},
-                    BadRow{"include { trace_id: '1234' }", "include[0].trace_id[0]"},
-                    BadRow{"include { trace_id: '0af7651916cd43dd8448eb211c80319g' }",
-                           "include[0].trace_id[0]"},
-                    BadRow{"include { header: '' }", "include[0].header[0]"},
-                    BadRow{"include { header: ':x' }", "include[0].header[0]"},
-                    BadRow{"include { header: 'a b' }", "include[0].header[0]"}));
+    testing::Values(
+        BadRow{"include { status: 'abc' }", "include[0].status[0]"},
+        BadRow{"include {} include { status: ['404', '4x'] }", "include[1].status[1]"},
+        BadRow{"exclude { status: '500-400' }", "exclude[0].status[0]"},
+        BadRow{"include { status: '0xx' }", "include[0].status[0]"},
+        BadRow{"include { status: '' }", "include[0].status[0]"},
+        BadRow{"include { status: '4044' }", "include[0].status[0]"},
+        BadRow{"include { path: '~(' }", "include[0].path[0]"},
+        BadRow{"include { reporter: REPORTER_UNSPECIFIED }", "include[0].reporter[0]"},
+        BadRow{"include { source { pod: '' } }", "include[0].source.pod[0]"},
+        BadRow{"include { source { pod: 'a/b/c' } }", "include[0].source.pod[0]"},
+        BadRow{"include { endpoint { pod: 'a/' } }", "include[0].endpoint.pod[0]"},
+        BadRow{"include { source { workload: '' } }", "include[0].source.workload[0]"},
+        BadRow{"include { source { workload: 'a/b/c' } }", "include[0].source.workload[0]"},
+        BadRow{"include { source { service: '' } }", "include[0].source.service[0]"},
+        BadRow{"include { source { label: '' } }", "include[0].source.label[0]"},
+        BadRow{"include { source { label: '=x' } }", "include[0].source.label[0]"},
+        BadRow{"include { source { label: 'a,' } }", "include[0].source.label[0]"},
+        BadRow{"include { source { label: 'a in (b)' } }", "include[0].source.label[0]"},
+        BadRow{"include { endpoint { label: ['a', 'b!=c'] } }", "include[0].endpoint.label[1]"},
+        BadRow{"include { source { ip: '10.0.0' } }", "include[0].source.ip[0]"},
+        BadRow{"include { endpoint { ip: '' } }", "include[0].endpoint.ip[0]"},
+        BadRow{"exclude { destination { ip: ['::1', '10.0.0.0/33'] } }",
+               "exclude[0].destination.ip[1]"},
+        BadRow{"include { endpoint { port: 0 } }", "include[0].endpoint.port[0]"},
+        BadRow{"include { source { port: 65536 } }", "include[0].source.port[0]"},
+        BadRow{"include { host: '' }", "include[0].host[0]"},
+        BadRow{"include { host: 'a*' }", "include[0].host[0]"},
+        BadRow{"include { host: '::1' }", "include[0].host[0]"},
+        BadRow{"include { min_duration { seconds: -1 } }", "include[0].min_duration"},
+        BadRow{"include { min_duration { nanos: 1000000000 } }", "include[0].min_duration"},
+        BadRow{"include { outcome: OUTCOME_UNSPECIFIED }", "include[0].outcome[0]"},
+        BadRow{"include { trace_id: '1234' }", "include[0].trace_id[0]"},
+        BadRow{"include { trace_id: '0af7651916cd43dd8448eb211c80319g' }",
+               "include[0].trace_id[0]"},
+        BadRow{"include { header: '' }", "include[0].header[0]"},
+        BadRow{"include { header: ':x' }", "include[0].header[0]"},
+        BadRow{"include { header: 'a b' }", "include[0].header[0]"}));
 
 TEST(EventMatcher, IsBounded) {
   v1::FollowEventsRequest request;
