@@ -29,7 +29,8 @@ class Identity(unittest.TestCase):
                 annotations={"resource.opentelemetry.io/service.name": "storefront",
                              "example.org/note": SECRET})
             # Nothing tells whose this is.
-            other = runtime.add_pod("orphan-x2x7k", labels={"app": "orphan"})
+            other = runtime.add_pod("orphan-x2x7k",
+                                    labels={"app": "orphan", "evil\n": "\x1b[2J\u202e"})
             agent = start_agent(watched, runtime)
             wait_for_taps(agent, client, web, other)
             get(client, web.addresses[0])
@@ -45,7 +46,7 @@ class Identity(unittest.TestCase):
                           "workload": {"kind": "Deployment", "name": "web"},
                           "labels": {"pod-template-hash": HASH, "app": "web"},
                           "containerName": "web", "containerImage": APP_IMAGE}
-            orphan = {"podUid": other.uid, "labels": {"app": "orphan"},
+            orphan = {"podUid": other.uid, "labels": {"app": "orphan", "evil%0A": "%1B[2J%E2%80%AE"},
                       "containerName": "web", "containerImage": APP_IMAGE}
             for pod, described in ((web, storefront), (other, orphan)):
                 events = watched.observe("--to-pod", pod.name)
