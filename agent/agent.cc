@@ -168,29 +168,29 @@ absl::Status Agent::Stop() {
 }
 
 void Agent::FillStatus(v1::AgentStatus& status) const {
-  const auto add = [&](v1::LedgerStage stage) {
+  const auto add = [&](LedgerStage stage) {
     return [&status, stage](const CounterValue& value) {
-      *status.add_ledger() = ToLedgerEntry(stage, value);
+      *status.add_ledger() = ToLedgerEntry({stage, value});
     };
   };
   if (const absl::StatusOr<capture::TapCounters> totals = taps_->Totals(); totals.ok()) {
     for (const CounterValue& value : capture::NameCounters(*totals)) {
-      *status.add_ledger() = ToLedgerEntry(v1::LEDGER_STAGE_KERNEL, value);
+      *status.add_ledger() = ToLedgerEntry({LedgerStage::kKernel, value});
     }
   }
-  manager_->Visit(add(v1::LEDGER_STAGE_CAPTURE));
-  for (v1::LedgerEntry& entry : shards_->Ledger()) {
-    *status.add_ledger() = std::move(entry);
+  manager_->Visit(add(LedgerStage::kCapture));
+  for (const LedgerLine& line : shards_->Ledger()) {
+    *status.add_ledger() = ToLedgerEntry(line);
   }
-  tls_.Visit(add(v1::LEDGER_STAGE_ENRICHMENT));
+  tls_.Visit(add(LedgerStage::kEnrichment));
   if (log_) {
-    log_->counters().Visit(add(v1::LEDGER_STAGE_EXPORTER));
+    log_->counters().Visit(add(LedgerStage::kExporter));
   }
   if (client_) {
-    client_->Visit(add(v1::LEDGER_STAGE_EXPORTER));
+    client_->Visit(add(LedgerStage::kExporter));
   }
   if (stdout_sink_) {
-    stdout_sink_->counters().Visit(add(v1::LEDGER_STAGE_EXPORTER));
+    stdout_sink_->counters().Visit(add(LedgerStage::kExporter));
   }
   for (const enrichment::TlsUse& use : tls_.List()) {
     *status.add_tls_uses() = ToProto(use);

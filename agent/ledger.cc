@@ -4,9 +4,12 @@
 
 namespace podtap {
 
-v1::LedgerEntry ToLedgerEntry(v1::LedgerStage stage, const CounterValue& value) {
+static_assert(static_cast<int>(LedgerStage::kExporter) == v1::LEDGER_STAGE_EXPORTER);
+
+v1::LedgerEntry ToLedgerEntry(const LedgerLine& line) {
+  const CounterValue& value = line.value;
   v1::LedgerEntry entry;
-  entry.set_stage(stage);
+  entry.set_stage(static_cast<v1::LedgerStage>(line.stage));
   entry.set_name(std::string(value.name));
   entry.set_count(value.count);
   entry.set_bytes(value.bytes);

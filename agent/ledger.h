@@ -6,6 +6,6 @@
 
 namespace podtap {
 
-v1::LedgerEntry ToLedgerEntry(v1::LedgerStage stage, const CounterValue& value);
+v1::LedgerEntry ToLedgerEntry(const LedgerLine& line);
 
 }  // namespace podtap

@@ -89,11 +89,11 @@ std::string_view Head(const Segment& segment) {
 // Calls `visit` for the lines of one stage.
 class StageVisitor {
  public:
-  using Visit = std::function<void(Pipeline::Stage, const CounterValue&)>;
-  StageVisitor(Pipeline::Stage stage, const Visit& visit) : stage_(stage), visit_(visit) {}
+  using Visit = std::function<void(const LedgerLine&)>;
+  StageVisitor(LedgerStage stage, const Visit& visit) : stage_(stage), visit_(visit) {}
 
   void Line(std::string_view name, uint64_t count, uint64_t bytes, bool is_loss = false) const {
-    visit_(stage_, {name, count, bytes, is_loss});
+    visit_({stage_, {name, count, bytes, is_loss}});
   }
   void Line(std::string_view name, const Tally& tally, bool is_loss = false) const {
     Line(name, tally.count, tally.bytes, is_loss);
@@ -103,7 +103,7 @@ class StageVisitor {
   }
 
  private:
-  Pipeline::Stage stage_;
+  LedgerStage stage_;
   const Visit& visit_;
 };
 
@@ -416,8 +416,8 @@ uint64_t Pipeline::open_exchanges() const { return impl_->shard.pairing_counters
 
 uint64_t Pipeline::connections() const { return impl_->live.size(); }
 
-void Pipeline::VisitCounters(const std::function<void(Stage, const CounterValue&)>& visit) const {
-  const StageVisitor reassembly_visitor(Stage::kReassembly, visit);
+void Pipeline::VisitCounters(const std::function<void(const LedgerLine&)>& visit) const {
+  const StageVisitor reassembly_visitor(LedgerStage::kReassembly, visit);
   reassembly_visitor.Line("segments", impl_->segments);
   reassembly_visitor.Line("table_full", impl_->table_full, true);
   reassembly_visitor.Line("unclaimed", impl_->unclaimed);
@@ -431,10 +431,10 @@ void Pipeline::VisitCounters(const std::function<void(Stage, const CounterValue&
   reassembly_visitor.Count("connections_opaque", impl_->connections_opaque);
   reassembly_visitor.Count("midstream_refused", impl_->connections_refused);
   reassembly_visitor.Count("connections_timed_out", impl_->connections_timed_out);
-  const StageVisitor http_visitor(Stage::kHttp, visit);
+  const StageVisitor http_visitor(LedgerStage::kHttp, visit);
   VisitReaders(impl_->shard.reader_counters, http_visitor);
   VisitHandshakes(impl_->shard.handshake_counters, http_visitor);
-  VisitPairing(impl_->shard.pairing_counters, StageVisitor(Stage::kPairing, visit));
+  VisitPairing(impl_->shard.pairing_counters, StageVisitor(LedgerStage::kPairing, visit));
 }
 
 }  // namespace podtap

@@ -63,10 +63,8 @@ class Pipeline {
   // Connections that are followed.
   uint64_t connections() const;
 
-  // Stages of the ledger, in the order data flows.
-  enum class Stage { kReassembly, kHttp, kPairing };
-  // Calls `visit` for every counter of the shard.
-  void VisitCounters(const std::function<void(Stage, const CounterValue&)>& visit) const;
+  // Calls `visit` for every counter, from reassembly to pairing.
+  void VisitCounters(const std::function<void(const LedgerLine&)>& visit) const;
 
  private:
   struct Impl;

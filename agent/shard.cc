@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "agent/ledger.h"
 #include "common/status.h"
 
 namespace podtap {
@@ -12,18 +11,6 @@ constexpr int64_t kTickNs = 50'000'000;
 constexpr int64_t kBookTickNs = 1'000'000'000;
 // How long a lone record may wait; see RingReader.
 constexpr int kPollMs = 20;
-
-v1::LedgerStage ToProto(Pipeline::Stage stage) {
-  switch (stage) {
-    case Pipeline::Stage::kReassembly:
-      return v1::LEDGER_STAGE_REASSEMBLY;
-    case Pipeline::Stage::kHttp:
-      return v1::LEDGER_STAGE_HTTP;
-    case Pipeline::Stage::kPairing:
-      return v1::LEDGER_STAGE_PAIRING;
-  }
-  return v1::LEDGER_STAGE_UNSPECIFIED;
-}
 
 }  // namespace
 
@@ -79,7 +66,7 @@ void Shard::RequestStop() {
 
 void Shard::Join() { thread_.join(); }
 
-std::vector<v1::LedgerEntry> Shard::Ledger() const {
+std::vector<LedgerLine> Shard::Ledger() const {
   const std::lock_guard lock(mutex_);
   return ledger_;
 }
@@ -122,6 +109,7 @@ void Shard::Run() {
     }
     if (emptied && stopping && common_.progress.least() == INT64_MAX) {
       pipeline_.Finish(now_ns);
+      gate_.Release();
       PublishLedger();
       return;
     }
@@ -163,19 +151,15 @@ void Shard::OnTick(int64_t now_ns) {
 }
 
 void Shard::PublishLedger() {
-  std::vector<v1::LedgerEntry> ledger;
-  const auto add = [&](v1::LedgerStage stage) {
-    return [&ledger, stage](const CounterValue& value) {
-      ledger.push_back(ToLedgerEntry(stage, value));
-    };
+  std::vector<LedgerLine> ledger;
+  const auto add = [&](LedgerStage stage) {
+    return [&ledger, stage](const CounterValue& value) { ledger.push_back({stage, value}); };
   };
-  reader_->Visit(add(v1::LEDGER_STAGE_CAPTURE));
-  connections_.Visit(add(v1::LEDGER_STAGE_CAPTURE));
-  pipeline_.VisitCounters([&](Pipeline::Stage stage, const CounterValue& value) {
-    ledger.push_back(ToLedgerEntry(ToProto(stage), value));
-  });
-  gate_.Visit(add(v1::LEDGER_STAGE_ENRICHMENT));
-  enricher_.counters().Visit(add(v1::LEDGER_STAGE_ENRICHMENT));
+  reader_->Visit(add(LedgerStage::kCapture));
+  connections_.Visit(add(LedgerStage::kCapture));
+  pipeline_.VisitCounters([&](const LedgerLine& line) { ledger.push_back(line); });
+  gate_.Visit(add(LedgerStage::kEnrichment));
+  enricher_.counters().Visit(add(LedgerStage::kEnrichment));
   const std::lock_guard lock(mutex_);
   ledger_ = std::move(ledger);
   ledger_time_ns_ = clock_.MonotonicNs();

@@ -26,7 +26,7 @@
 #include "agent/ring_progress.h"
 #include "agent/tls/handshake.h"
 #include "common/clock.h"
-#include "podtap/v1/ingest_service.pb.h"
+#include "common/counter.h"
 
 namespace podtap {
 
@@ -63,7 +63,7 @@ class Shard {
   void Join();
 
   // Ledger of capture to enrichment, as of the last tick. From any thread.
-  std::vector<v1::LedgerEntry> Ledger() const;
+  std::vector<LedgerLine> Ledger() const;
   uint64_t open_exchanges() const;
   // When that was, by the monotonic clock.
   int64_t ledger_time_ns() const;
@@ -103,7 +103,7 @@ class Shard {
   mutable std::mutex mutex_;
   std::vector<capture::TapId> closed_;
   bool stopping_ = false;
-  std::vector<v1::LedgerEntry> ledger_;
+  std::vector<LedgerLine> ledger_;
   uint64_t open_exchanges_ = 0;
   int64_t ledger_time_ns_;
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "agent/ledger.h"
 #include "common/status.h"
 
 namespace podtap {
@@ -50,22 +49,22 @@ void ShardSet::Stop() {
   }
 }
 
-std::vector<v1::LedgerEntry> ShardSet::Ledger() const {
+std::vector<LedgerLine> ShardSet::Ledger() const {
   // Every shard has the same lines in the same order.
-  std::vector<v1::LedgerEntry> sums = shards_.front()->Ledger();
+  std::vector<LedgerLine> sums = shards_.front()->Ledger();
   for (size_t i = 1; i < shards_.size(); ++i) {
-    const std::vector<v1::LedgerEntry> ledger = shards_[i]->Ledger();
+    const std::vector<LedgerLine> ledger = shards_[i]->Ledger();
     if (sums.empty()) {
       sums = ledger;
       continue;
     }
     for (size_t line = 0; line < ledger.size(); ++line) {
-      sums[line].set_count(sums[line].count() + ledger[line].count());
-      sums[line].set_bytes(sums[line].bytes() + ledger[line].bytes());
+      sums[line].value.count += ledger[line].value.count;
+      sums[line].value.bytes += ledger[line].value.bytes;
     }
   }
   common_.book.Visit([&sums](const CounterValue& value) {
-    sums.push_back(ToLedgerEntry(v1::LEDGER_STAGE_ENRICHMENT, value));
+    sums.push_back({LedgerStage::kEnrichment, value});
   });
   return sums;
 }

@@ -32,7 +32,7 @@ class ShardSet {
   void Stop();
 
   // Sums over the shards.
-  std::vector<v1::LedgerEntry> Ledger() const;
+  std::vector<LedgerLine> Ledger() const;
   uint64_t open_exchanges() const;
   // Of the shard whose last tick is the longest ago.
   int64_t ledger_time_ns() const;

@@ -31,12 +31,13 @@ build "$build_dir" "$jobs"
 echo "== sanitizer tree: build"
 build "$sanitize_dir" "$jobs" -DPODTAP_STAGES_ONLY=ON -DPODTAP_SANITIZE=address
 echo "== thread sanitizer tree: build"
-build "$thread_dir" "$jobs" -DPODTAP_STAGES_ONLY=ON -DPODTAP_SANITIZE=thread threads_test
+build "$thread_dir" "$jobs" -DPODTAP_STAGES_ONLY=ON -DPODTAP_SANITIZE=thread \
+  threads_test shards_test tap_set_test
 
 echo "== unit tests under sanitizers"
 UBSAN_OPTIONS=print_stacktrace=1 run_suites "$sanitize_dir" -L unit -j "$jobs"
 echo "== threads under ThreadSanitizer"
-run_suites "$thread_dir" -R '^Threads\.'
+run_suites "$thread_dir" -R '^(Threads|ShardsTest|TapSetTest)\.'
 echo "== unit tests"
 run_suites "$build_dir" -L unit -j "$jobs"
 mv "$build_dir/junit.xml" "$build_dir/junit-unit.xml"

@@ -81,7 +81,8 @@ void PipelineHarness::Finish() { pipeline.Finish(now_ns); }
 
 std::map<std::string, CounterValue> PipelineHarness::Counters() const {
   std::map<std::string, CounterValue> counters;
-  pipeline.VisitCounters([&](Pipeline::Stage, const CounterValue& value) {
+  pipeline.VisitCounters([&](const LedgerLine& line) {
+    const CounterValue& value = line.value;
     counters[std::string(value.name)] = value;
   });
   return counters;
