@@ -2,6 +2,7 @@
 
 import collections
 import os
+import signal
 import unittest
 
 import fleet
@@ -196,6 +197,39 @@ class Away(unittest.TestCase):
             self.assertEqual(len(tapped_interfaces(agent)), 3)
             self.assertEqual(agent.err().count(" tapping "), 3)
             self.assertEqual(agent.err().count("its pods stay as they were"), 1)
+
+    def test_containerd_hangs_during_traffic(self):
+        with fleet.Fleet() as watched, Runtime(watched) as runtime:
+            watched.start_collector()
+            client = runtime.add_pod("client", namespace="office")
+            web = runtime.add_pod("web")
+            agent = start_agent(watched, runtime)
+            wait_for_taps(agent, client, web)
+            runtime.process.popen.send_signal(signal.SIGSTOP)
+            try:
+                agent.wait_for_err("does not answer in time; its pods stay as they were")
+                get(client, web.addresses[0], "/while-it-hangs")
+                self.assertEqual(agent.admin("/healthz")[0], 200)
+            finally:
+                runtime.process.popen.send_signal(signal.SIGCONT)
+            agent.wait_for_err("answers again")
+            found = fleet.wait_for(lambda: watched.observe("--path", "/while-it-hangs"), "a report")
+            self.assertEqual({ends(event) for event in found},
+                             {(("office", "client"), ("shop", "web"))})
+            self.assertEqual(agent.err().count(" tapping "), 2)
+
+    def test_a_pod_whose_sandbox_has_died_is_let_go(self):
+        """Its network is still there until somebody stops it."""
+        with fleet.Fleet() as watched, Runtime(watched) as runtime:
+            watched.start_collector()
+            web, other = runtime.add_pod("web"), runtime.add_pod("other")
+            agent = start_agent(watched, runtime)
+            wait_for_taps(agent, web, other)
+            interface, = web.host_interfaces()
+            os.kill(runtime.first_process(web), signal.SIGKILL)
+            agent.wait_for_err(f"closed tap of {interface} for pod web")
+            self.assertEqual(web.host_interfaces(), {interface})
+            self.assertNotIn("for pod other", agent.err().split("closed tap", 1)[1])
 
     def test_the_runtime_is_waited_for(self):
         with fleet.Fleet() as watched, Runtime(watched, start=False) as runtime:

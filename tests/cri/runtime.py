@@ -233,6 +233,10 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
             fleet.wait_for(lambda: _listens(pod), f"a server in {name}")
         return pod
 
+    def first_process(self, pod):
+        status = self.call("PodSandboxStatus", {"pod_sandbox_id": pod.id, "verbose": True})
+        return json.loads(status["info"]["info"])["pid"]
+
     def remove_pod(self, pod):
         self.call("StopPodSandbox", {"pod_sandbox_id": pod.id})
         self.call("RemovePodSandbox", {"pod_sandbox_id": pod.id})

@@ -34,7 +34,8 @@ class CriSourceTest : public ::testing::Test {
     }
     options.calls = {.list_deadline = std::chrono::milliseconds(200),
                      .status_deadline = std::chrono::milliseconds(100)};
-    options.lister.last_retry = std::chrono::milliseconds(250);
+    options.lister.first_retry = std::chrono::milliseconds(1);
+    options.lister.last_retry = std::chrono::milliseconds(100);
     options.backoff = {.first_ns = 1'000'000, .max_ns = 50'000'000};
     auto source = CriSource::Start(std::move(options));
     EXPECT_TRUE(source.ok()) << source.status();
@@ -89,6 +90,10 @@ TEST_F(CriSourceTest, ListsPodsWithTheirNamespaces) {
   EXPECT_TRUE(list.pods[1].host_network);
   // Nothing is left to be told.
   EXPECT_EQ(::poll(&changed, 1, 0), 0);
+  runtime.AddPod("c", "/run/netns/c");
+  source->Refresh();
+  ASSERT_EQ(::poll(&changed, 1, 10'000), 1);
+  EXPECT_THAT(Ids(*source), ElementsAre("a", "b", "c"));
 }
 
 TEST_F(CriSourceTest, AsksForAPodsNamespaceOnce) {

@@ -42,6 +42,9 @@ TEST(SandboxInfo, OnlyTheOnePlaceCounts) {
   EXPECT_EQ(PathOf(R"({"runtimeSpec": {"linux": {"namespaces": [
       {"type": "pid", "path": "/a", "more": {"type": "network", "path": "/b"}}]}}})"),
             "");
+  EXPECT_EQ(PathOf(R"({"runtimeSpec": {"linux": {"namespaces": [
+      {"type": "network", "more": {"path": "/b"}}]}}})"),
+            "");
   EXPECT_EQ(PathOf(R"({"runtimeSpec": {"linux": {"namespaces": [[
       {"type": "network", "path": "/b"}]]}}})"),
             "");
