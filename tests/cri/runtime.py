@@ -197,8 +197,9 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
     # Pods.
 
     def add_pod(self, name, network="bridge", namespace="shop", labels=None, annotations=None,
-                containers=(("web", SERVER),)):
-        """`network` is one of _networks(), or "host"."""
+                containers=(("web", SERVER),), settings=None):
+        """`network` is one of _networks(), or "host"; `settings` are more of each container's
+        config."""
         uid = str(uuid.uuid4())
         own = {"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace,
                "io.kubernetes.pod.uid": uid}
@@ -220,7 +221,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
             created = self.call("CreateContainer", {
                 "pod_sandbox_id": sandbox, "sandbox_config": config,
                 "config": {"metadata": {"name": container}, "image": {"image": APP_IMAGE},
-                           "command": command, "log_path": container + ".log"}})
+                           "command": command, "log_path": self.log_name(name, container),
+                           **(settings or {})}})
             self.call("StartContainer", {"container_id": created["containerId"]})
         status = self.call("PodSandboxStatus", {"pod_sandbox_id": sandbox, "verbose": True})
         address = status["status"].get("network", {})
@@ -229,9 +231,19 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
         for entry in json.loads(status["info"]["info"])["runtimeSpec"]["linux"]["namespaces"]:
             if entry["type"] == "network":
                 pod.netns = os.path.basename(entry["path"])
-        if not is_host and containers:
+        if not is_host and any(command is SERVER for _, command in containers):
             fleet.wait_for(lambda: _listens(pod), f"a server in {name}")
         return pod
+
+    @staticmethod
+    def log_name(pod_name, container):
+        return f"{pod_name}-{container}.log"
+
+    def log(self, pod, container):
+        """What a container has said."""
+        path = os.path.join(self.directory, "log", self.log_name(pod.name, container))
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
 
     def first_process(self, pod):
         status = self.call("PodSandboxStatus", {"pod_sandbox_id": pod.id, "verbose": True})
