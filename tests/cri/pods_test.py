@@ -7,7 +7,7 @@ import unittest
 
 import fleet
 import metrics_text
-from runtime import Runtime
+from runtime import SERVER, Runtime
 
 setUpModule = fleet.need_root
 
@@ -121,6 +121,26 @@ class Networks(unittest.TestCase):
             self.assertEqual(tapped_interfaces(agent), {
                 name for pod in (victim, late) for name in pod.host_interfaces()} | {
                 name for pod in (inner, other) for name in pod.host_interfaces()})
+
+
+class Containers(unittest.TestCase):
+    def test_a_container_that_starts_after_its_pod_is_named(self):
+        """An image is pulled between the two, and no interface tells of the second."""
+        with fleet.Fleet() as watched, Runtime(watched) as runtime:
+            watched.start_collector()
+            client = runtime.add_pod("client", namespace="office")
+            web = runtime.add_pod("web", containers=())
+            agent = start_agent(watched, runtime)
+            wait_for_taps(agent, client, web)
+            runtime.add_container(web, "late", SERVER)
+            web.wait_for_server()
+
+            def container():
+                get(client, web.addresses[0])
+                events = watched.observe("--to-pod", "web", "--reporter", "server", last=1)
+                return events and events[0]["destination"].get("containerName")
+            fleet.wait_for(lambda: container() == "late", "the container's name")
+            self.assertEqual(agent.err().count(" tapping "), 2)
 
 
 class Churn(unittest.TestCase):

@@ -36,10 +36,19 @@ class Pod:
         self.addresses = addresses
         # The name under /run/netns; None for a pod on the host's network.
         self.netns = netns
+        # What the runtime was asked for.
+        self.config = None
 
     def run(self, *command):
         """Runs a program of this machine in the pod's network."""
         return fleet.run(*fleet.inside(self.netns), *command)
+
+    def wait_for_server(self):
+        """Asked of the kernel, so that nothing is sent."""
+        def listens():
+            lines = self.run("cat", "/proc/net/tcp", "/proc/net/tcp6").splitlines()
+            return any(":0050 " in line and " 0A " in line for line in lines)
+        fleet.wait_for(listens, f"a server in {self.name}")
 
     def host_interfaces(self):
         """Names of the host's ends of the pod's pairs."""
@@ -217,13 +226,9 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
             "config": config, "runtime_handler": "" if is_host else network})["podSandboxId"]
         pod = Pod(sandbox, namespace, name, uid, [], None)
         self.pods.append(pod)
+        pod.config = config
         for container, command in containers:
-            created = self.call("CreateContainer", {
-                "pod_sandbox_id": sandbox, "sandbox_config": config,
-                "config": {"metadata": {"name": container}, "image": {"image": APP_IMAGE},
-                           "command": command, "log_path": self.log_name(name, container),
-                           **(settings or {})}})
-            self.call("StartContainer", {"container_id": created["containerId"]})
+            self.add_container(pod, container, command, settings)
         status = self.call("PodSandboxStatus", {"pod_sandbox_id": sandbox, "verbose": True})
         address = status["status"].get("network", {})
         pod.addresses = [address.get("ip", "")] + [
@@ -232,8 +237,16 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
             if entry["type"] == "network":
                 pod.netns = os.path.basename(entry["path"])
         if not is_host and any(command is SERVER for _, command in containers):
-            fleet.wait_for(lambda: _listens(pod), f"a server in {name}")
+            pod.wait_for_server()
         return pod
+
+    def add_container(self, pod, name, command, settings=None):
+        created = self.call("CreateContainer", {
+            "pod_sandbox_id": pod.id, "sandbox_config": pod.config,
+            "config": {"metadata": {"name": name}, "image": {"image": APP_IMAGE},
+                       "command": command, "log_path": self.log_name(pod.name, name),
+                       **(settings or {})}})
+        self.call("StartContainer", {"container_id": created["containerId"]})
 
     @staticmethod
     def log_name(pod_name, container):
@@ -283,8 +296,3 @@ def _reap_shims():
         state, parent = rest.split()[:2]
         if name.startswith("containerd-shim") and state == "Z" and int(parent) == os.getpid():
             os.waitpid(int(entry), 0)
-
-
-def _listens(pod):
-    lines = pod.run("cat", "/proc/net/tcp", "/proc/net/tcp6").splitlines()
-    return any(":0050 " in line and " 0A " in line for line in lines)

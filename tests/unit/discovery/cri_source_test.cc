@@ -88,12 +88,12 @@ TEST_F(CriSourceTest, ListsPodsWithTheirNamespaces) {
   EXPECT_FALSE(list.pods[0].host_network);
   EXPECT_EQ(list.pods[1].namespace_path, "");
   EXPECT_TRUE(list.pods[1].host_network);
-  // Nothing is left to be told.
-  EXPECT_EQ(::poll(&changed, 1, 0), 0);
+  // Listing takes back what was told.
+  ASSERT_TRUE(WaitUntil([&] { return source->List().ok() && ::poll(&changed, 1, 0) == 0; }));
   runtime.AddPod("c", "/run/netns/c");
   source->Refresh();
-  ASSERT_EQ(::poll(&changed, 1, 10'000), 1);
-  EXPECT_THAT(Ids(*source), ElementsAre("a", "b", "c"));
+  EXPECT_TRUE(
+      WaitUntil([&] { return ::poll(&changed, 1, 1'000) == 1 && Ids(*source).size() == 3; }));
 }
 
 TEST_F(CriSourceTest, AsksForAPodsNamespaceOnce) {
