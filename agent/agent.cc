@@ -135,16 +135,26 @@ absl::Status Agent::StartCapture() {
     sinks.push_back(&*log_);
   }
   PODTAP_ASSIGN_OR_RETURN(
-      shards_, ShardSet::Start({.enricher = {.reporters = options_.reporters}}, *program_,
-                               directory_, clock_, tls_, sinks, log_ ? &*log_ : nullptr));
+      shards_,
+      ShardSet::Start({.enricher = {.reporters = options_.reporters,
+                                    .hold = {.hold_ns = options_.metadata_hold_ns}}},
+                      *program_, directory_, clock_, tls_, sinks, log_ ? &*log_ : nullptr));
   taps_.emplace(*program_, [this](capture::TapId tap) { shards_->TapClosed(tap); });
-  manager_.emplace(*taps_, directory_, *program_, clock_);
+  PODTAP_ASSIGN_OR_RETURN(discovery::Rtnl rtnl, discovery::Rtnl::Open());
+  manager_.emplace(*taps_, directory_, *program_, std::move(rtnl), clock_);
   PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::PodSource> source, StartPodSource(options_));
   PODTAP_ASSIGN_OR_RETURN(
       watcher_,
-      discovery::Watcher::Start(std::move(source), options_.netns_directory,
-                                [this](const discovery::View& view) { manager_->OnView(view); }));
+      discovery::Watcher::Start(std::move(source), options_.netns_directory, TapHandlers()));
   return absl::OkStatus();
+}
+
+discovery::Watcher::Handlers Agent::TapHandlers() {
+  return {.on_view = [this](const discovery::View& view) { manager_->OnView(view); },
+          .on_link = [this](const discovery::Link& link,
+                            int64_t since_ns) { manager_->OnLink(link, since_ns); },
+          .on_owners = [this](const auto& taps) { manager_->OnOwners(taps); },
+          .on_namespace_gone = [this](int32_t id) { manager_->OnNamespaceGone(id); }};
 }
 
 absl::Status Agent::Stop() {
@@ -226,6 +236,7 @@ AdminReply Agent::Readiness() const {
 AdminReply Agent::Metrics() const {
   AgentSnapshot snapshot;
   FillStatus(snapshot.status);
+  snapshot.attach_delay = manager_->attach_delay();
   if (client_) {
     snapshot.exporting = {.connected = client_->connected(),
                           .queue_bytes = log_->counters().queued_bytes,

@@ -44,6 +44,7 @@ class Agent {
 
  private:
   absl::Status StartCapture();
+  discovery::Watcher::Handlers TapHandlers();
   void FillStatus(v1::AgentStatus& status) const;
   // What the admin port answers.
   std::vector<AdminPage> Pages() const;

@@ -58,6 +58,9 @@ std::string AgentMetrics(const AgentSnapshot& snapshot) {
     }
   }
   page.Gauge("podtap_agent_interfaces_attached", "Interfaces tapped.", {}, snapshot.status.taps());
+  page.Histogram("podtap_agent_attach_delay_seconds",
+                 "Time from an interface's appearance until its tap was in place, at the longest.",
+                 {}, snapshot.attach_delay);
   page.Gauge("podtap_agent_open_exchanges", "Exchanges begun and not yet ended.", {},
              static_cast<double>(snapshot.status.open_exchanges()));
   if (snapshot.exporting) {

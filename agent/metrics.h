@@ -13,6 +13,7 @@ namespace podtap {
 // Copies of what the stages know.
 struct AgentSnapshot {
   v1::AgentStatus status;
+  HistogramValues attach_delay;
 
   // Of the way to the collector; absent without one.
   struct Export {

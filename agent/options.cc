@@ -22,6 +22,9 @@ namespace {
 // node's memory.
 constexpr uint64_t kMaxRingBytes = 1 << 30;
 
+// A name that takes longer does not come.
+constexpr int64_t kMaxMetadataHoldNs = int64_t{60} * 1'000'000'000;
+
 // What the flags hold before they are checked.
 struct Flags {
   std::string collector;
@@ -31,6 +34,7 @@ struct Flags {
   std::string admin_listen = "127.0.0.1:4272";
   std::string output;
   std::string reporters = "both";
+  std::string metadata_hold = "2s";
   TlsFlags tls;
 };
 
@@ -71,6 +75,10 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
       ->capture_default_str();
   app.add_option("--reporters", flags.reporters, "Reports to make: both, client or server")
       ->check(CLI::IsMember({"both", "client", "server"}))
+      ->capture_default_str();
+  app.add_option("--metadata-hold", flags.metadata_hold,
+                 "How long an exchange waits for the name of its pod, e.g. 2s; at most 60s")
+      ->type_name("DURATION")
       ->capture_default_str();
   AddTlsFlags(app, TlsRole::kClient, flags.tls);
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")
@@ -125,6 +133,12 @@ absl::Status Check(const Flags& flags, AgentOptions& options) {
   PODTAP_RETURN_IF_ERROR(capture::CheckProgramOptions({.capture_bytes = options.capture_bytes,
                                                        .rings = options.rings,
                                                        .ring_bytes = options.ring_bytes}));
+  PODTAP_ASSIGN_OR_RETURN(options.metadata_hold_ns,
+                          ParseDurationNs("--metadata-hold", flags.metadata_hold));
+  if (options.metadata_hold_ns > kMaxMetadataHoldNs) {
+    return absl::InvalidArgumentError(absl::StrFormat("--metadata-hold: \"%s\" is more than 60s",
+                                                      SafeText(flags.metadata_hold, 100)));
+  }
   if (options.node_name.find('/') != std::string::npos) {
     return absl::InvalidArgumentError(
         "--node-name: must hold no \"/\", which separates the parts of event ids");

@@ -42,6 +42,8 @@ struct AgentOptions {
   Discovery discovery = Discovery::kAuto;
   // Socket of the container runtime; the usual ones are tried when empty.
   std::string cri_socket_path;
+  // How long an exchange waits for the name of an end.
+  int64_t metadata_hold_ns = 0;
   std::string netns_directory = "/run/netns";
   std::string log_level = "info";
 };

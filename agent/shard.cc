@@ -110,6 +110,7 @@ void Shard::Run() {
     if (emptied && stopping && common_.progress.least() == INT64_MAX) {
       pipeline_.Finish(now_ns);
       gate_.Release();
+      enricher_.Finish();
       PublishLedger();
       return;
     }
@@ -140,6 +141,7 @@ void Shard::EndClosedTaps() {
 
 void Shard::OnTick(int64_t now_ns) {
   pipeline_.OnTick(now_ns);
+  enricher_.OnTick(now_ns);
   if (log_ != nullptr) {
     log_->Seal(now_ns);
   }

@@ -15,6 +15,8 @@ absl::StatusOr<std::unique_ptr<ShardSet>> ShardSet::Start(
   ShardOptions each = options;
   each.limits.max_connections /= program.rings();
   each.limits.max_reordered_bytes /= program.rings();
+  each.enricher.hold.max_exchanges /= program.rings();
+  each.enricher.hold.max_bytes /= program.rings();
   for (uint32_t ring = 0; ring < program.rings(); ++ring) {
     PODTAP_ASSIGN_OR_RETURN(
         std::unique_ptr<Shard> shard,

@@ -1,8 +1,10 @@
 #include "agent/tap_manager.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
+#include "absl/strings/str_format.h"
 #include "common/log.h"
 
 namespace podtap {
@@ -12,10 +14,15 @@ constexpr int64_t kSweepIntervalNs = int64_t{60} * 1'000'000'000;
 // Longer than the pipeline's own idle time-out, so that only what it never heard of is swept.
 constexpr int64_t kSweepIdleNs = int64_t{900} * 1'000'000'000;
 
+bool IsSameOwner(const discovery::PodNamespace& a, const discovery::PodNamespace& b) {
+  return a.pod.id == b.pod.id && a.device == b.device && a.inode == b.inode;
+}
+
 }  // namespace
 
 void TapManager::OnView(const discovery::View& view) {
   directory_.SetNodeAddresses(view.node_addresses);
+  reports_lost_ = view.reports_lost;
   namespaces_left_out_ = view.namespaces_left_out;
   pods_cut_ = view.pods_cut;
   pods_host_network_ = view.pods_host_network;
@@ -27,80 +34,223 @@ void TapManager::OnView(const discovery::View& view) {
   }
   CloseUnwanted(wanted);
   for (const discovery::WantedTap& tap : view.taps) {
-    if (const auto found = open_.find(tap.interface_index); found == open_.end()) {
-      Open(tap);
-    } else if (found->second.wanted.pod != tap.pod) {
-      // More is known of the pod than before, such as a container.
-      found->second.wanted.pod = tap.pod;
-      Publish(found->second);
+    auto found = open_.find(tap.interface_index);
+    if (found == open_.end() && !IsLetGo(tap)) {
+      found = Open(tap, view.since_ns);
+    }
+    if (found != open_.end()) {
+      Update(found->second, tap);
     }
   }
-  if (open_.empty() && !idle_logged_) {
+  if (view.source_answered) {
+    CloseUnclaimed();
+  }
+  has_looked_ = true;
+  const bool idle = std::none_of(open_.begin(), open_.end(),
+                                 [](const auto& item) { return item.second.owner.has_value(); });
+  if (idle && !idle_logged_) {
     PODTAP_LOG_INFO("no pod interface found yet; waiting for one");
   }
-  idle_logged_ = open_.empty();
+  idle_logged_ = idle;
   std::erase_if(reported_, [&](uint32_t index) { return !wanted.contains(index); });
+  std::erase_if(let_go_, [&](const auto& item) { return !wanted.contains(item.first); });
   directory_.Expire(clock_.MonotonicNs());
   Sweep();
-  has_looked_ = true;
+}
+
+void TapManager::OnLink(const discovery::Link& link, int64_t since_ns) {
+  const discovery::WantedTap wanted{.interface_index = link.index,
+                                    .interface_name = link.name,
+                                    .namespace_id = link.peer_namespace_id.value_or(-1)};
+  if (const auto found = open_.find(link.index); found != open_.end()) {
+    if (taps_.IsBound(found->second.info.id)) {
+      return;
+    }
+    // The index has been given to another interface.
+    Close(found);
+  }
+  if (!IsLetGo(wanted)) {
+    Open(wanted, since_ns);
+  }
+}
+
+void TapManager::OnOwners(const std::vector<discovery::WantedTap>& taps) {
+  for (const discovery::WantedTap& tap : taps) {
+    const auto found = open_.find(tap.interface_index);
+    if (found != open_.end() && !found->second.owner && IsWanted(found->second, tap)) {
+      Update(found->second, tap);
+    }
+  }
+}
+
+void TapManager::OnNamespaceGone(int32_t namespace_id) {
+  std::erase_if(let_go_,
+                [&](const auto& item) { return item.second.namespace_id == namespace_id; });
+  for (auto it = open_.begin(); it != open_.end();) {
+    // A tap that is proved goes with its interface.
+    const bool is_void = it->second.namespace_id == namespace_id && !it->second.owner;
+    it = is_void ? Close(it) : std::next(it);
+  }
+}
+
+bool TapManager::IsWanted(const OpenTap& tap, const discovery::WantedTap& wanted) const {
+  return tap.namespace_id == wanted.namespace_id && taps_.IsBound(tap.info.id) &&
+         (!tap.owner || (wanted.owner && IsSameOwner(*tap.owner, *wanted.owner)));
 }
 
 void TapManager::CloseUnwanted(const std::map<uint32_t, const discovery::WantedTap*>& wanted) {
   for (auto it = open_.begin(); it != open_.end();) {
-    const auto& [index, tap] = *it;
-    const auto match = wanted.find(index);
-    // An index can be given to another interface, and an interface to another pod.
-    if (match != wanted.end() && match->second->IsSameTap(tap.wanted) && taps_.IsBound(tap.id)) {
+    const auto match = wanted.find(it->first);
+    if (match != wanted.end() && IsWanted(it->second, *match->second)) {
       ++it;
       continue;
     }
-    PODTAP_LOG_INFO("closed tap of {} for pod {}", tap.wanted.interface_name,
-                    tap.wanted.pod.pod_name);
-    directory_.Retire(tap.id, clock_.MonotonicNs());
-    taps_.Close(tap.id);
-    ++closed_;
-    it = open_.erase(it);
-  }
-}
-
-void TapManager::Publish(const OpenTap& tap) {
-  directory_.Publish(std::make_shared<const enrichment::TapInfo>(
-      enrichment::TapInfo{.id = tap.id,
-                          .interface_index = tap.wanted.interface_index,
-                          .interface_name = tap.wanted.interface_name,
-                          .mode = enrichment::CaptureMode::kHostVeth,
-                          .opened_ns = tap.opened_ns,
-                          .pod = std::make_shared<const discovery::PodIdentity>(tap.wanted.pod)}));
-}
-
-void TapManager::Open(const discovery::WantedTap& wanted) {
-  absl::StatusOr<capture::TapId> id = taps_.Reserve();
-  absl::Status status = id.status();
-  OpenTap tap{.wanted = wanted, .id = {}, .opened_ns = clock_.MonotonicNs()};
-  if (id.ok()) {
-    tap.id = *id;
-    // Known before its first packet can arrive.
-    Publish(tap);
-    status = taps_.Open(*id, wanted.interface_index, capture::Polarity::kHostSide);
-    if (!status.ok()) {
-      directory_.Retire(*id, clock_.MonotonicNs());
+    // It was a pod's until now: nobody else is going to claim it.
+    if (match != wanted.end() && it->second.owner && !match->second->owner) {
+      LetGoOf(*match->second);
     }
+    it = Close(it);
   }
-  if (status.ok()) {
-    ++opened_;
-    open_.emplace(wanted.interface_index, std::move(tap));
-    PODTAP_LOG_INFO("tapping {} for pod {}", wanted.interface_name, wanted.pod.pod_name);
-    return;
+}
+
+void TapManager::CloseUnclaimed() {
+  const int64_t opened_before_ns = clock_.MonotonicNs() - limits_.unclaimed_ns;
+  for (auto it = open_.begin(); it != open_.end();) {
+    const OpenTap& tap = it->second;
+    if (tap.owner || tap.info.opened_ns > opened_before_ns) {
+      ++it;
+      continue;
+    }
+    ++unclaimed_;
+    PODTAP_LOG_INFO("let go of {}: no pod is known behind it", tap.info.interface_name);
+    LetGoOf({.interface_index = it->first,
+             .interface_name = tap.info.interface_name,
+             .namespace_id = tap.namespace_id});
+    it = Close(it);
   }
+}
+
+TapManager::OpenTaps::iterator TapManager::Close(OpenTaps::iterator tap) {
+  const auto& [index, closing] = *tap;
+  if (closing.owner) {
+    PODTAP_LOG_INFO("closed tap of {} for pod {}", closing.info.interface_name,
+                    closing.owner->pod.identity.pod_name);
+  } else {
+    PODTAP_LOG_DEBUG("closed tap of {}", closing.info.interface_name);
+  }
+  directory_.Retire(closing.info.id, clock_.MonotonicNs());
+  taps_.Close(closing.info.id);
+  ++closed_;
+  return open_.erase(tap);
+}
+
+TapManager::OpenTaps::iterator TapManager::Open(const discovery::WantedTap& wanted,
+                                                std::optional<int64_t> since_ns) {
+  const auto waiting = std::count_if(open_.begin(), open_.end(),
+                                     [](const auto& item) { return !item.second.owner; });
+  if (!wanted.owner && static_cast<size_t>(waiting) >= limits_.max_unclaimed) {
+    ++unclaimed_;
+    LetGoOf(wanted);
+    return open_.end();
+  }
+  const absl::StatusOr<capture::TapId> id = taps_.Reserve();
+  if (!id.ok()) {
+    ReportFailure(wanted, id.status());
+    return open_.end();
+  }
+  OpenTap tap{.info = {.id = *id,
+                       .interface_index = wanted.interface_index,
+                       .interface_name = wanted.interface_name,
+                       .mode = enrichment::CaptureMode::kHostVeth,
+                       .opened_ns = clock_.MonotonicNs()},
+              .namespace_id = wanted.namespace_id};
+  // Known before its first packet can arrive.
+  Publish(tap);
+  const absl::Status status = taps_.Open(*id, wanted.interface_index, capture::Polarity::kHostSide);
+  if (!status.ok()) {
+    directory_.Retire(*id, clock_.MonotonicNs());
+    ReportFailure(wanted, status);
+    return open_.end();
+  }
+  ++opened_;
+  let_go_.erase(wanted.interface_index);
+  NoteAttach(tap, since_ns);
+  Publish(tap);
+  PODTAP_LOG_DEBUG("opened tap of {}", wanted.interface_name);
+  return open_.insert_or_assign(wanted.interface_index, std::move(tap)).first;
+}
+
+void TapManager::ReportFailure(const discovery::WantedTap& wanted, const absl::Status& status) {
   // Gone again before we came: usual while a pod is being deleted.
   if (absl::IsNotFound(status)) {
     return;
   }
   ++failed_;
   if (reported_.insert(wanted.interface_index).second) {
-    PODTAP_LOG_WARN("can't tap {} for pod {}: {}", wanted.interface_name, wanted.pod.pod_name,
-                    std::string(status.message()));
+    PODTAP_LOG_WARN("can't tap {}: {}", wanted.interface_name, std::string(status.message()));
   }
+}
+
+void TapManager::NoteAttach(OpenTap& tap, std::optional<int64_t> since_ns) {
+  // After a failure the delay would be that of another attempt.
+  if (since_ns && !reported_.contains(tap.info.interface_index)) {
+    tap.info.attach_delay_ns = std::max<int64_t>(clock_.MonotonicNs() - *since_ns, 0);
+    attach_delay_.Observe(*tap.info.attach_delay_ns);
+  }
+  const absl::StatusOr<std::optional<discovery::Link>> link =
+      rtnl_.FindLink(tap.info.interface_index);
+  if (link.ok() && link->has_value() && (*link)->packets > 0) {
+    tap.info.packets_before = (*link)->packets;
+    ++late_;
+    packets_before_ += (*link)->packets;
+  }
+}
+
+void TapManager::Update(OpenTap& tap, const discovery::WantedTap& wanted) {
+  bool changed = tap.info.interface_name != wanted.interface_name;
+  tap.info.interface_name = wanted.interface_name;
+  const bool had_owner = tap.owner.has_value();
+  if (!had_owner && wanted.owner) {
+    // The interface of this index leads to the pod, and was there all along if the tap is bound
+    // yet.
+    if (discovery::LeadsTo(wanted.interface_index, *wanted.owner, rtnl_) &&
+        taps_.IsBound(tap.info.id)) {
+      tap.owner = wanted.owner;
+      PODTAP_LOG_INFO("tapping {} for pod {}{}", wanted.interface_name,
+                      wanted.owner->pod.identity.pod_name,
+                      tap.info.packets_before > 0
+                          ? absl::StrFormat("; %d packets went by before", tap.info.packets_before)
+                          : "");
+    } else {
+      ++refuted_;
+    }
+  } else if (had_owner) {
+    tap.owner = wanted.owner;
+  }
+  // More may be known of the pod than before, such as a container.
+  if (tap.owner && (tap.info.pod == nullptr || *tap.info.pod != tap.owner->pod.identity)) {
+    tap.info.pod = std::make_shared<const discovery::PodIdentity>(tap.owner->pod.identity);
+    changed = true;
+  }
+  if (changed) {
+    Publish(tap);
+  }
+}
+
+void TapManager::Publish(const OpenTap& tap) {
+  directory_.Publish(std::make_shared<const enrichment::TapInfo>(tap.info));
+}
+
+bool TapManager::IsLetGo(const discovery::WantedTap& wanted) const {
+  const auto found = let_go_.find(wanted.interface_index);
+  return !wanted.owner && found != let_go_.end() &&
+         found->second.interface_name == wanted.interface_name &&
+         found->second.namespace_id == wanted.namespace_id;
+}
+
+void TapManager::LetGoOf(const discovery::WantedTap& tap) {
+  let_go_[tap.interface_index] = {.interface_name = tap.interface_name,
+                                  .namespace_id = tap.namespace_id};
 }
 
 void TapManager::Sweep() {

@@ -1,10 +1,20 @@
 // Opens and closes taps so that they are those that discovery wants.
+//
+// An interface is tapped as soon as the kernel tells of it, and its pod joined when a look knows
+// it: a pod's first packets come before anybody lists the pod. Whose a tap is, is proved once the
+// tap is in place. From then on the socket stays with its interface, so that neither a reused index
+// nor a reused namespace id can give it a wrong name.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "agent/capture/connection_map.h"
 #include "agent/capture/tap_set.h"
@@ -12,27 +22,52 @@
 #include "agent/enrichment/tap_directory.h"
 #include "common/clock.h"
 #include "common/counter.h"
+#include "common/histogram.h"
 
 namespace podtap {
 
-// OnView() belongs to discovery's thread; counters can be visited from any.
+struct TapManagerLimits {
+  // How long a tap may wait for a pod.
+  int64_t unclaimed_ns = int64_t{30} * 1'000'000'000;
+  // Taps that wait for a pod at once: others must not keep the pods' from being opened.
+  size_t max_unclaimed = 256;
+};
+
+// On…() belong to discovery's thread; the rest can be asked from any.
 class TapManager {
  public:
-  // All are borrowed and outlive the manager.
+  // All that is borrowed outlives the manager.
   TapManager(capture::TapSet& taps, enrichment::TapDirectory& directory,
-             const capture::CaptureProgram& program, const Clock& clock)
-      : taps_(taps), directory_(directory), connections_(program), clock_(clock) {}
+             const capture::CaptureProgram& program, discovery::Rtnl rtnl, const Clock& clock,
+             const TapManagerLimits& limits = {})
+      : taps_(taps),
+        directory_(directory),
+        connections_(program),
+        rtnl_(std::move(rtnl)),
+        clock_(clock),
+        limits_(limits) {}
 
+  // What discovery::Watcher::Handlers are to call.
   void OnView(const discovery::View& view);
+  void OnLink(const discovery::Link& link, int64_t since_ns);
+  void OnOwners(const std::vector<discovery::WantedTap>& taps);
+  void OnNamespaceGone(int32_t namespace_id);
 
-  // Discovery has looked at least once. From any thread.
+  // Discovery has looked at least once.
   bool has_looked() const { return has_looked_; }
+  // Of the taps of interfaces that the agent heard of as they appeared.
+  HistogramValues attach_delay() const { return attach_delay_.values(); }
 
   template <typename Visitor>
   void Visit(Visitor visit) const {
     visit(CounterValue{.name = "taps_opened", .count = opened_});
     visit(CounterValue{.name = "taps_closed", .count = closed_});
     visit(CounterValue{.name = "taps_failed", .count = failed_});
+    visit(CounterValue{.name = "taps_late", .count = late_});
+    visit(CounterValue{.name = "packets_before_taps", .count = packets_before_});
+    visit(CounterValue{.name = "taps_unclaimed", .count = unclaimed_});
+    visit(CounterValue{.name = "owners_refuted", .count = refuted_});
+    visit(CounterValue{.name = "link_reports_lost", .count = reports_lost_});
     visit(CounterValue{.name = "namespaces_left_out", .count = namespaces_left_out_});
     visit(CounterValue{.name = "pods_cut", .count = pods_cut_});
     visit(CounterValue{.name = "pods_host_network", .count = pods_host_network_});
@@ -43,34 +78,64 @@ class TapManager {
 
  private:
   struct OpenTap {
-    discovery::WantedTap wanted;
-    capture::TapId id;
-    int64_t opened_ns = 0;
+    enrichment::TapInfo info;
+    // At the interface's other end, when the tap was opened.
+    int32_t namespace_id = -1;
+    // Proved; absent while no pod is known.
+    std::optional<discovery::PodNamespace> owner;
+  };
+  using OpenTaps = std::map<uint32_t, OpenTap>;
+  // An interface as it was when its tap was let go of.
+  struct LetGo {
+    std::string interface_name;
+    int32_t namespace_id = -1;
   };
 
+  // Whether the tap is still what is wanted of its interface.
+  bool IsWanted(const OpenTap& tap, const discovery::WantedTap& wanted) const;
   void CloseUnwanted(const std::map<uint32_t, const discovery::WantedTap*>& wanted);
-  void Open(const discovery::WantedTap& wanted);
-  // Makes known whose the tap is, or what is known of its pod since.
+  // Lets go of taps that have waited for a pod for too long.
+  void CloseUnclaimed();
+  OpenTaps::iterator Close(OpenTaps::iterator tap);
+  // Opens a tap whose pod is yet to be proved; end() when it can't. `since_ns` as of Watcher.
+  OpenTaps::iterator Open(const discovery::WantedTap& wanted, std::optional<int64_t> since_ns);
+  void ReportFailure(const discovery::WantedTap& wanted, const absl::Status& status);
+  // Notes how late the tap came.
+  void NoteAttach(OpenTap& tap, std::optional<int64_t> since_ns);
+  // Takes what is known of the interface and its pod over, once it is proved to be the pod's.
+  void Update(OpenTap& tap, const discovery::WantedTap& wanted);
   void Publish(const OpenTap& tap);
+  // Whether the interface was let go of, and is as it was then.
+  bool IsLetGo(const discovery::WantedTap& wanted) const;
+  void LetGoOf(const discovery::WantedTap& tap);
   void Sweep();
 
   capture::TapSet& taps_;
   enrichment::TapDirectory& directory_;
   const capture::ConnectionMap connections_;
+  discovery::Rtnl rtnl_;
   const Clock& clock_;
+  const TapManagerLimits limits_;
 
-  // By interface index.
-  std::map<uint32_t, OpenTap> open_;
-  // Interfaces whose failure has been logged.
+  // By interface index, all three.
+  OpenTaps open_;
+  std::map<uint32_t, LetGo> let_go_;
+  // Failures that have been logged.
   std::set<uint32_t> reported_;
   bool idle_logged_ = false;
   int64_t last_sweep_ns_ = 0;
 
+  WorkHistogram attach_delay_;
   std::atomic<bool> has_looked_{false};
   std::atomic<uint64_t> opened_{0};
   std::atomic<uint64_t> closed_{0};
   std::atomic<uint64_t> failed_{0};
+  std::atomic<uint64_t> late_{0};
+  std::atomic<uint64_t> packets_before_{0};
+  std::atomic<uint64_t> unclaimed_{0};
+  std::atomic<uint64_t> refuted_{0};
   // As of the newest view.
+  std::atomic<uint64_t> reports_lost_{0};
   std::atomic<uint64_t> namespaces_left_out_{0};
   std::atomic<uint64_t> pods_cut_{0};
   std::atomic<uint64_t> pods_host_network_{0};

@@ -22,15 +22,17 @@ namespace podtap {
 namespace {
 
 // Lines that say what is there now: they go up and down.
-constexpr std::array<std::string_view, 9> kCurrent = {"namespaces_left_out",
-                                                      "pods_cut",
-                                                      "pods_host_network",
-                                                      "labels_left_out",
-                                                      "pods_without_interface",
-                                                      "buffered",
-                                                      "open",
-                                                      "addresses_known",
-                                                      "events_queued"};
+constexpr std::array<std::string_view, 11> kCurrent = {"namespaces_left_out",
+                                                       "pods_cut",
+                                                       "pods_host_network",
+                                                       "labels_left_out",
+                                                       "pods_without_interface",
+                                                       "buffered",
+                                                       "open",
+                                                       "addresses_known",
+                                                       "held",
+                                                       "events_queued",
+                                                       "tls_uses"};
 
 double Seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;

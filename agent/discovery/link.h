@@ -15,6 +15,8 @@ struct Link {
   // Id of the namespace that holds the other end, in the host's table of ids
   // (IFLA_LINK_NETNSID); absent when that is the host's own namespace, or there is none.
   std::optional<int32_t> peer_namespace_id;
+  // Packets that have crossed it so far, both ways.
+  uint64_t packets = 0;
 };
 
 }  // namespace podtap::discovery

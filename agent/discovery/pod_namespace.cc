@@ -14,9 +14,16 @@
 namespace podtap::discovery {
 namespace {
 
-std::optional<PodNamespace> Look(const Pod& pod, Rtnl& rtnl) {
+// A pod's network namespace, open. To be closed as soon as it has been asked about.
+struct OpenNamespace {
+  UniqueFd fd;
+  uint64_t device = 0;
+  uint64_t inode = 0;
+};
+
+std::optional<OpenNamespace> Open(const Pod& pod) {
   // Not to wait for a writer where the path turns out to be a pipe.
-  const UniqueFd fd(::open(pod.namespace_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  UniqueFd fd(::open(pod.namespace_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd.valid()) {
     return std::nullopt;
   }
@@ -27,13 +34,21 @@ std::optional<PodNamespace> Look(const Pod& pod, Rtnl& rtnl) {
       ::fstat(fd.get(), &status) != 0) {
     return std::nullopt;
   }
-  const absl::StatusOr<std::optional<int32_t>> id = rtnl.NamespaceId(fd.get());
+  return OpenNamespace{.fd = std::move(fd), .device = status.st_dev, .inode = status.st_ino};
+}
+
+std::optional<PodNamespace> Look(const Pod& pod, Rtnl& rtnl) {
+  const std::optional<OpenNamespace> open = Open(pod);
+  if (!open) {
+    return std::nullopt;
+  }
+  const absl::StatusOr<std::optional<int32_t>> id = rtnl.NamespaceId(open->fd.get());
   // Not a network namespace, or no interface of the host leads there.
   if (!id.ok() || !id->has_value()) {
     return std::nullopt;
   }
   return PodNamespace{
-      .pod = pod, .device = status.st_dev, .inode = status.st_ino, .namespace_id = **id};
+      .pod = pod, .device = open->device, .inode = open->inode, .namespace_id = **id};
 }
 
 }  // namespace
@@ -56,6 +71,17 @@ std::vector<PodNamespace> FindNamespaces(const std::vector<Pod>& pods, Rtnl& rtn
     }
   }
   return result;
+}
+
+bool LeadsTo(uint32_t interface_index, const PodNamespace& owner, Rtnl& rtnl) {
+  const std::optional<OpenNamespace> open = Open(owner.pod);
+  if (!open || open->device != owner.device || open->inode != owner.inode) {
+    return false;
+  }
+  const absl::StatusOr<std::optional<int32_t>> id = rtnl.NamespaceId(open->fd.get());
+  const absl::StatusOr<std::optional<Link>> link = rtnl.FindLink(interface_index);
+  return id.ok() && id->has_value() && link.ok() && link->has_value() &&
+         (*link)->peer_namespace_id == *id;
 }
 
 }  // namespace podtap::discovery

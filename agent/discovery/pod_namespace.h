@@ -26,4 +26,10 @@ struct PodNamespace {
 // stays.
 std::vector<PodNamespace> FindNamespaces(const std::vector<Pod>& pods, Rtnl& rtnl);
 
+// Proves that the interface leads to the pod's namespace. Ids are reused at once, and so are
+// inodes; but while a namespace is open it can't go, and its id stays its own, so an interface that
+// has this id at its other end meanwhile leads there. False when it does not, or when the path
+// stands for another namespace than the one that was found, or for none.
+bool LeadsTo(uint32_t interface_index, const PodNamespace& owner, Rtnl& rtnl);
+
 }  // namespace podtap::discovery

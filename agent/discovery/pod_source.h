@@ -42,6 +42,8 @@ class PodSource {
   virtual ~PodSource() = default;
   // The pods as known by now. Takes back what changed_fd() said.
   virtual absl::StatusOr<PodList> List() = 0;
+  // False while List() may lack pods because whoever knows them does not answer.
+  virtual bool is_current() const { return true; }
   // Something changed on the node, or some seconds have passed: whoever asks elsewhere asks again.
   virtual void Refresh() {}
   // Readable when List() has something else to give than before. -1 when that is never said.

@@ -22,6 +22,9 @@ struct CacheDeleter {
 struct MessageDeleter {
   void operator()(nl_msg* message) const { nlmsg_free(message); }
 };
+struct LinkDeleter {
+  void operator()(rtnl_link* link) const { rtnl_link_put(link); }
+};
 using Cache = std::unique_ptr<nl_cache, CacheDeleter>;
 using Socket = std::unique_ptr<nl_sock, NetlinkSocketDeleter>;
 
@@ -38,35 +41,86 @@ absl::StatusOr<Socket> Connect() {
   return socket;
 }
 
-// Finds NETNSA_NSID in an RTM_NEWNSID answer.
+// NETNSA_NSID of an RTM_NEWNSID or RTM_DELNSID message; nullopt when there is none.
+std::optional<int32_t> ReadNamespaceId(nlmsghdr* header) {
+  const nlattr* attribute = nlmsg_find_attr(header, sizeof(rtgenmsg), NETNSA_NSID);
+  if (attribute == nullptr || nla_len(attribute) < static_cast<int>(sizeof(int32_t))) {
+    return std::nullopt;
+  }
+  int32_t id;
+  std::memcpy(&id, nla_data(attribute), sizeof(id));
+  return id >= 0 ? std::optional(id) : std::nullopt;
+}
+
 int OnNamespaceId(nl_msg* message, void* argument) {
-  auto* id = static_cast<std::optional<int32_t>*>(argument);
-  const nlmsghdr* header = nlmsg_hdr(message);
+  nlmsghdr* header = nlmsg_hdr(message);
   if (header->nlmsg_type == RTM_NEWNSID) {
-    const nlattr* attribute =
-        nlmsg_find_attr(const_cast<nlmsghdr*>(header), sizeof(rtgenmsg), NETNSA_NSID);
-    if (attribute != nullptr && nla_len(attribute) >= static_cast<int>(sizeof(int32_t))) {
-      int32_t value;
-      std::memcpy(&value, nla_data(attribute), sizeof(value));
-      if (value >= 0) {
-        *id = value;
-      }
-    }
+    *static_cast<std::optional<int32_t>*>(argument) = ReadNamespaceId(header);
   }
   return NL_OK;
 }
 
-// A change of a link or of a namespace id. Bridges send messages of their own family about their
-// ports, which look like links that come and go.
-int OnChange(nl_msg* message, void* argument) {
-  const nlmsghdr* header = nlmsg_hdr(message);
-  bool relevant = header->nlmsg_type == RTM_NEWNSID || header->nlmsg_type == RTM_DELNSID;
-  if (header->nlmsg_type == RTM_NEWLINK || header->nlmsg_type == RTM_DELLINK) {
-    const auto* info = static_cast<const ifinfomsg*>(nlmsg_data(header));
-    relevant =
-        nlmsg_datalen(header) >= static_cast<int>(sizeof(*info)) && info->ifi_family == AF_UNSPEC;
+Link ToLink(rtnl_link* link) {
+  Link value;
+  value.index = static_cast<uint32_t>(rtnl_link_get_ifindex(link));
+  if (const char* name = rtnl_link_get_name(link); name != nullptr) {
+    value.name = name;
   }
-  *static_cast<bool*>(argument) |= relevant;
+  if (const char* kind = rtnl_link_get_type(link); kind != nullptr) {
+    value.kind = kind;
+  }
+  if (int32_t id = -1; rtnl_link_get_link_netnsid(link, &id) == 0 && id >= 0) {
+    value.peer_namespace_id = id;
+  }
+  value.packets = rtnl_link_get_stat(link, RTNL_LINK_RX_PACKETS) +
+                  rtnl_link_get_stat(link, RTNL_LINK_TX_PACKETS);
+  return value;
+}
+
+void OnLinkObject(nl_object* object, void* argument) {
+  (*static_cast<const std::function<void(const Link&)>*>(argument))(
+      ToLink(reinterpret_cast<rtnl_link*>(object)));
+}
+
+// Bridges send messages of their own family about their ports, which look like links that come and
+// go.
+bool IsOfALink(const nlmsghdr* header) {
+  const auto* info = static_cast<const ifinfomsg*>(nlmsg_data(header));
+  return nlmsg_datalen(header) >= static_cast<int>(sizeof(*info)) && info->ifi_family == AF_UNSPEC;
+}
+
+struct Draining {
+  const LinkChangeHandlers& handlers;
+  bool changed = false;
+};
+
+// A change of a link or of a namespace id.
+int OnChange(nl_msg* message, void* argument) {
+  auto* draining = static_cast<Draining*>(argument);
+  nlmsghdr* header = nlmsg_hdr(message);
+  switch (header->nlmsg_type) {
+    case RTM_NEWLINK:
+      if (IsOfALink(header)) {
+        draining->changed = true;
+        nl_msg_parse(message, &OnLinkObject,
+                     const_cast<void*>(static_cast<const void*>(&draining->handlers.on_link)));
+      }
+      break;
+    case RTM_DELLINK:
+      draining->changed |= IsOfALink(header);
+      break;
+    case RTM_NEWNSID:
+      draining->changed = true;
+      break;
+    case RTM_DELNSID:
+      draining->changed = true;
+      if (const std::optional<int32_t> id = ReadNamespaceId(header)) {
+        draining->handlers.on_namespace_gone(*id);
+      }
+      break;
+    default:
+      break;
+  }
   return NL_OK;
 }
 
@@ -88,21 +142,23 @@ absl::StatusOr<std::vector<Link>> Rtnl::Links() {
   std::vector<Link> links;
   for (nl_object* object = nl_cache_get_first(cache.get()); object != nullptr;
        object = nl_cache_get_next(object)) {
-    auto* link = reinterpret_cast<rtnl_link*>(object);
-    Link value;
-    value.index = static_cast<uint32_t>(rtnl_link_get_ifindex(link));
-    if (const char* name = rtnl_link_get_name(link); name != nullptr) {
-      value.name = name;
-    }
-    if (const char* kind = rtnl_link_get_type(link); kind != nullptr) {
-      value.kind = kind;
-    }
-    if (int32_t id = -1; rtnl_link_get_link_netnsid(link, &id) == 0 && id >= 0) {
-      value.peer_namespace_id = id;
-    }
-    links.push_back(std::move(value));
+    links.push_back(ToLink(reinterpret_cast<rtnl_link*>(object)));
   }
   return links;
+}
+
+absl::StatusOr<std::optional<Link>> Rtnl::FindLink(uint32_t index) {
+  rtnl_link* raw = nullptr;
+  const int error = rtnl_link_get_kernel(socket_.get(), static_cast<int>(index), nullptr, &raw);
+  // What the kernel calls ENODEV.
+  if (error == -NLE_NODEV || error == -NLE_OBJ_NOTFOUND) {
+    return std::nullopt;
+  }
+  if (error < 0) {
+    return NlStatus(error, "ask for an interface");
+  }
+  const std::unique_ptr<rtnl_link, LinkDeleter> link(raw);
+  return ToLink(link.get());
 }
 
 absl::StatusOr<std::vector<IpAddress>> Rtnl::Addresses() {
@@ -155,12 +211,16 @@ absl::StatusOr<std::optional<int32_t>> Rtnl::NamespaceId(int namespace_fd) {
   return id;
 }
 
-absl::StatusOr<LinkEvents> LinkEvents::Open() {
+absl::StatusOr<LinkEvents> LinkEvents::Open(int receive_bytes) {
   PODTAP_ASSIGN_OR_RETURN(Socket socket, Connect());
   nl_socket_disable_seq_check(socket.get());
   if (const int error =
           nl_socket_add_memberships(socket.get(), RTNLGRP_LINK, RTNLGRP_NSID, RTNLGRP_NONE);
       error < 0) {
+    return NlStatus(error, "watch interfaces");
+  }
+  // libnl's own choice of 32 KiB is a dozen messages.
+  if (const int error = nl_socket_set_buffer_size(socket.get(), receive_bytes, 0); error < 0) {
     return NlStatus(error, "watch interfaces");
   }
   if (const int error = nl_socket_set_nonblocking(socket.get()); error < 0) {
@@ -171,20 +231,20 @@ absl::StatusOr<LinkEvents> LinkEvents::Open() {
 
 int LinkEvents::fd() const { return nl_socket_get_fd(socket_.get()); }
 
-bool LinkEvents::Drain() {
-  bool changed = false;
-  nl_socket_modify_cb(socket_.get(), NL_CB_VALID, NL_CB_CUSTOM, &OnChange, &changed);
+bool LinkEvents::Drain(const LinkChangeHandlers& handlers) {
+  Draining draining{.handlers = handlers};
+  nl_socket_modify_cb(socket_.get(), NL_CB_VALID, NL_CB_CUSTOM, &OnChange, &draining);
   int error = 0;
   do {
     error = nl_recvmsgs_default(socket_.get());
     // libnl reports ENOBUFS, messages lost in the socket's queue, as out of memory.
     if (error == -NLE_NOMEM) {
       ++overruns_;
-      changed = true;
+      draining.changed = true;
       error = 0;
     }
   } while (error >= 0);
-  return changed;
+  return draining.changed;
 }
 
 }  // namespace podtap::discovery

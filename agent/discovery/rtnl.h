@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -28,6 +29,8 @@ class Rtnl {
   // All interfaces. Listing them makes the kernel give ids to the namespaces of their peers, so
   // list first, then ask NamespaceId().
   absl::StatusOr<std::vector<Link>> Links();
+  // One interface; nullopt when there is none of this index.
+  absl::StatusOr<std::optional<Link>> FindLink(uint32_t index);
   // Addresses of all interfaces.
   absl::StatusOr<std::vector<IpAddress>> Addresses();
   // Id of the namespace open at `namespace_fd` in the host's table; nullopt when it has none: no
@@ -40,17 +43,26 @@ class Rtnl {
   std::unique_ptr<nl_sock, NetlinkSocketDeleter> socket_;
 };
 
-// Hears of changes to interfaces and namespace ids. What changed is asked for anew: a message may
-// be lost, and an id may be reused. Not thread-safe.
+// What is called for each change, in the kernel's order.
+struct LinkChangeHandlers {
+  // An interface that appeared or changed, as it was then.
+  std::function<void(const Link&)> on_link;
+  // The namespace of this id is gone. The id may be another's by now.
+  std::function<void(int32_t)> on_namespace_gone;
+};
+
+// Hears of changes to interfaces and namespace ids. A message may be lost, and tells of the past:
+// what must be certain is asked for anew. Not thread-safe.
 class LinkEvents {
  public:
-  static absl::StatusOr<LinkEvents> Open();
+  // `receive_bytes` of messages may wait, as far as the kernel allows it without a privilege.
+  static absl::StatusOr<LinkEvents> Open(int receive_bytes = 1 << 20);
 
   // Readable when there may be a change.
   int fd() const;
   // Takes what is there. True when something changed that taps may depend on, or when messages were
   // lost (ENOBUFS).
-  bool Drain();
+  bool Drain(const LinkChangeHandlers& handlers);
   // Times that messages were lost.
   uint64_t overruns() const { return overruns_; }
 

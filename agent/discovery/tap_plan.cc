@@ -15,15 +15,14 @@ std::vector<WantedTap> PlanTaps(const std::vector<Link>& links,
     if (!MayBePods(link)) {
       continue;
     }
-    const auto owner = std::find_if(
-        namespaces.begin(), namespaces.end(),
-        [&](const PodNamespace& pod) { return pod.namespace_id == *link.peer_namespace_id; });
+    WantedTap& tap = wanted.emplace_back(WantedTap{.interface_index = link.index,
+                                                   .interface_name = link.name,
+                                                   .namespace_id = *link.peer_namespace_id});
+    const auto owner =
+        std::find_if(namespaces.begin(), namespaces.end(),
+                     [&](const PodNamespace& pod) { return pod.namespace_id == tap.namespace_id; });
     if (owner != namespaces.end()) {
-      wanted.push_back({.interface_index = link.index,
-                        .interface_name = link.name,
-                        .pod = owner->pod.identity,
-                        .pod_id = owner->pod.id,
-                        .namespace_inode = owner->inode});
+      tap.owner = *owner;
     }
   }
   std::sort(wanted.begin(), wanted.end(), [](const WantedTap& a, const WantedTap& b) {

@@ -1,8 +1,9 @@
 // Which interfaces to tap for which pods. Pure.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "agent/discovery/link.h"
@@ -14,26 +15,19 @@ namespace podtap::discovery {
 struct WantedTap {
   uint32_t interface_index = 0;
   std::string interface_name;
-  PodIdentity pod;
-  // With the inode of the pod's network namespace the identity of the tap's owner.
-  std::string pod_id;
-  uint64_t namespace_inode = 0;
-
-  // Whether both are a tap of the same interface for the same owner.
-  bool IsSameTap(const WantedTap& other) const {
-    return std::tie(interface_index, interface_name, pod_id, namespace_inode) ==
-           std::tie(other.interface_index, other.interface_name, other.pod_id,
-                    other.namespace_inode);
-  }
-  friend bool operator==(const WantedTap&, const WantedTap&) = default;
+  // Of the namespace at the interface's other end, at the time of the look.
+  int32_t namespace_id = -1;
+  // Whose the tap is, as far as the look can tell; absent while no pod is known behind the
+  // interface. An id may be given to another namespace in the middle of a look: see LeadsTo().
+  std::optional<PodNamespace> owner;
 };
 
 // Whether the interface may be the host's end of a pod's: of a kind whose host side sees all of the
-// pod's traffic, with its other end in another namespace.
+// pod's traffic, with its other end in another namespace. IFLA_LINK is never looked at: the peer's
+// index is one of another namespace and means nothing here.
 bool MayBePods(const Link& link);
 
-// Matches host interfaces to pods by the namespace id of the peer. IFLA_LINK is never looked at:
-// the peer's index is one of another namespace and means nothing here. Sorted by interface index.
+// Matches host interfaces to pods by the namespace id of the peer. Sorted by interface index.
 std::vector<WantedTap> PlanTaps(const std::vector<Link>& links,
                                 const std::vector<PodNamespace>& namespaces);
 

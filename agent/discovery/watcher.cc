@@ -14,27 +14,18 @@
 namespace podtap::discovery {
 namespace {
 
-constexpr int kSlowLookMs = 5'000;
-// A namespace's file appears before the namespace is mounted on it, which no watch reports.
-constexpr int kSettleLookMs = 50;
-constexpr int kSettleLooks = 10;
-// So many when there are interfaces that lead to pods the source has yet to hear of: a runtime
-// lists a pod when it is ready, which is after its interface was made.
-constexpr int kMatchLooks = 40;
-
 // There is an interface that may be a pod's and is not.
-bool HasUnmatched(const std::vector<Link>& links, const std::vector<WantedTap>& taps) {
-  return std::any_of(links.begin(), links.end(), [&](const Link& link) {
-    return MayBePods(link) && std::none_of(taps.begin(), taps.end(), [&](const WantedTap& tap) {
-             return tap.interface_index == link.index;
-           });
-  });
+bool HasUnmatched(const std::vector<WantedTap>& taps) {
+  return std::any_of(taps.begin(), taps.end(),
+                     [](const WantedTap& tap) { return !tap.owner.has_value(); });
 }
 
 // Counts the pods that have no tap, by reason.
 void CountUntapped(const std::vector<Pod>& pods, View& view) {
   for (const Pod& pod : pods) {
-    const auto is_pods = [&](const WantedTap& tap) { return tap.pod_id == pod.id; };
+    const auto is_pods = [&](const WantedTap& tap) {
+      return tap.owner && tap.owner->pod.id == pod.id;
+    };
     if (pod.host_network) {
       ++view.pods_host_network;
     } else if (std::none_of(view.taps.begin(), view.taps.end(), is_pods)) {
@@ -45,21 +36,21 @@ void CountUntapped(const std::vector<Pod>& pods, View& view) {
 
 }  // namespace
 
-Watcher::Watcher(std::unique_ptr<PodSource> source, std::string netns_directory, Handler handler,
+Watcher::Watcher(std::unique_ptr<PodSource> source, std::string netns_directory, Handlers handlers,
                  Rtnl rtnl, LinkEvents events)
     : source_(std::move(source)),
       netns_directory_(std::move(netns_directory)),
-      handler_(std::move(handler)),
+      handlers_(std::move(handlers)),
       rtnl_(std::move(rtnl)),
       events_(std::move(events)) {}
 
 absl::StatusOr<std::unique_ptr<Watcher>> Watcher::Start(std::unique_ptr<PodSource> source,
                                                         const std::string& netns_directory,
-                                                        Handler handler) {
+                                                        Handlers handlers) {
   PODTAP_ASSIGN_OR_RETURN(Rtnl rtnl, Rtnl::Open());
   PODTAP_ASSIGN_OR_RETURN(LinkEvents events, LinkEvents::Open());
   std::unique_ptr<Watcher> watcher(new Watcher(
-      std::move(source), netns_directory, std::move(handler), std::move(rtnl), std::move(events)));
+      std::move(source), netns_directory, std::move(handlers), std::move(rtnl), std::move(events)));
   PODTAP_RETURN_IF_ERROR(watcher->OpenWatches());
   watcher->thread_ = std::thread([raw = watcher.get()] { raw->Run(); });
   return watcher;
@@ -84,7 +75,9 @@ absl::Status Watcher::OpenWatches() {
     if (fd < 0) {
       continue;
     }
-    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    // The source's stays readable until the next look, which may have to wait a little.
+    const uint32_t events = fd == source_->changed_fd() ? EPOLLIN | EPOLLET : EPOLLIN;
+    epoll_event event{.events = events, .data = {.fd = fd}};
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
       return ErrnoStatus(errno, "watch network namespaces");
     }
@@ -101,67 +94,152 @@ void Watcher::WatchDirectory() {
 }
 
 void Watcher::Run() {
-  int looks_since_change = kMatchLooks;
-  while (true) {
-    WatchDirectory();
-    const absl::Status status = Look();
-    if (!status.ok() && !failure_logged_) {
-      PODTAP_LOG_WARN("discovery: {}", std::string(status.message()));
+  drained_ns_ = clock_.MonotonicNs();
+  do {
+    if (clock_.MonotonicNs() >= schedule_.due_ns()) {
+      LookAndReport();
     }
-    failure_logged_ = !status.ok();
-    bool changed = false;
-    while (!changed) {
-      epoll_event event;
-      const bool soon = looks_since_change < (has_unmatched_ ? kMatchLooks : kSettleLooks);
-      const int count = ::epoll_wait(epoll_.get(), &event, 1, soon ? kSettleLookMs : kSlowLookMs);
-      if (count == 0) {
-        ++looks_since_change;
-        source_->Refresh();
-        break;
+  } while (Wait());
+}
+
+bool Watcher::Wait() {
+  constexpr int64_t kNsPerMs = 1'000'000;
+  epoll_event ready[8];
+  int64_t since_ns = drained_ns_;
+  int count = ::epoll_wait(epoll_.get(), ready, std::size(ready), 0);
+  if (count == 0) {
+    // What comes from here on is heard as it happens.
+    const int64_t left_ns = schedule_.due_ns() - clock_.MonotonicNs();
+    const auto left_ms =
+        static_cast<int>((std::max<int64_t>(left_ns, 0) + kNsPerMs - 1) / kNsPerMs);
+    count = ::epoll_wait(epoll_.get(), ready, std::size(ready), left_ms);
+    since_ns = clock_.MonotonicNs();
+    drained_ns_ = since_ns;
+  }
+  if (count == 0) {
+    source_->Refresh();
+  }
+  for (int i = 0; i < count; ++i) {
+    const int fd = ready[i].data.fd;
+    if (fd == stop_.get()) {
+      return false;
+    }
+    if (fd == events_.fd()) {
+      DrainEvents(since_ns);
+      FindOwners();
+    } else if (fd == inotify_.get()) {
+      char buffer[4096];
+      while (::read(inotify_.get(), buffer, sizeof(buffer)) > 0) {
       }
-      if (count < 0) {
-        continue;
-      }
-      if (event.data.fd == stop_.get()) {
-        return;
-      }
-      if (event.data.fd == events_.fd()) {
-        changed = events_.Drain();
-      } else if (event.data.fd == source_->changed_fd()) {
-        break;
-      } else {
-        char buffer[4096];
-        while (::read(inotify_.get(), buffer, sizeof(buffer)) > 0) {
-          changed = true;
-        }
-        // The directory itself may have gone; adding the watch again is harmless.
-        watching_directory_ = false;
-      }
-      if (changed) {
-        looks_since_change = 0;
-        source_->Refresh();
-      }
+      // The directory itself may have gone; adding the watch again is harmless.
+      watching_directory_ = false;
+      OnChange();
+    } else {
+      schedule_.OnChange(clock_.MonotonicNs());
     }
   }
+  return true;
+}
+
+void Watcher::OnChange() {
+  schedule_.OnChange(clock_.MonotonicNs());
+  source_->Refresh();
+}
+
+void Watcher::DrainEvents(int64_t since_ns) {
+  const bool changed = events_.Drain({.on_link =
+                                          [&](const Link& link) {
+                                            if (MayBePods(link)) {
+                                              handlers_.on_link(link, since_ns);
+                                              std::erase_if(fresh_links_, [&](const Link& other) {
+                                                return other.index == link.index;
+                                              });
+                                              fresh_links_.push_back(link);
+                                            }
+                                          },
+                                      .on_namespace_gone = handlers_.on_namespace_gone});
+  drained_ns_ = clock_.MonotonicNs();
+  if (changed) {
+    OnChange();
+  }
+}
+
+absl::Status Watcher::TakeList() {
+  absl::StatusOr<PodList> list = source_->List();
+  if (!list.ok()) {
+    return list.status();
+  }
+  labels_left_out_ = 0;
+  for (Pod& pod : list->pods) {
+    labels_left_out_ += DescribePod(pod.identity);
+  }
+  pods_ = *std::move(list);
+  return absl::OkStatus();
+}
+
+void Watcher::FindOwners() {
+  if (fresh_links_.empty()) {
+    return;
+  }
+  // A source that fails has its pods of before, and is complained of by the next look.
+  TakeList().IgnoreError();
+  std::vector<Pod> candidates;
+  for (const Pod& pod : pods_.pods) {
+    if (!placed_.contains(pod.id)) {
+      candidates.push_back(pod);
+    }
+  }
+  const std::vector<WantedTap> taps = PlanTaps(fresh_links_, FindNamespaces(candidates, rtnl_));
+  // Those without an owner are asked for again as long as there is no look.
+  std::erase_if(fresh_links_, [&](const Link& link) {
+    return std::any_of(taps.begin(), taps.end(), [&](const WantedTap& tap) {
+      return tap.interface_index == link.index && tap.owner;
+    });
+  });
+  handlers_.on_owners(taps);
+}
+
+void Watcher::LookAndReport() {
+  const int64_t begin_ns = clock_.MonotonicNs();
+  WatchDirectory();
+  const absl::Status status = Look();
+  if (!status.ok() && !failure_logged_) {
+    PODTAP_LOG_WARN("discovery: {}", std::string(status.message()));
+  }
+  failure_logged_ = !status.ok();
+  schedule_.OnLook(begin_ns, clock_.MonotonicNs(), has_unmatched_);
 }
 
 absl::Status Watcher::Look() {
   View view;
   // First: whatever else fails, the source has been heard.
-  PODTAP_ASSIGN_OR_RETURN(PodList list, source_->List());
-  for (Pod& pod : list.pods) {
-    view.labels_left_out += DescribePod(pod.identity);
+  const absl::Status listed = TakeList();
+  view.source_answered = listed.ok() && source_->is_current();
+  view.labels_left_out = labels_left_out_;
+  // What is told by now is no news of the look.
+  DrainEvents(drained_ns_);
+  if (has_looked_ && events_.overruns() == overruns_seen_) {
+    view.since_ns = drained_ns_;
   }
+  view.reports_lost = overruns_seen_ = events_.overruns();
   PODTAP_ASSIGN_OR_RETURN(const std::vector<Link> links, rtnl_.Links());
   PODTAP_ASSIGN_OR_RETURN(view.node_addresses, rtnl_.Addresses());
-  view.taps = PlanTaps(links, FindNamespaces(list.pods, rtnl_));
-  CountUntapped(list.pods, view);
+  view.taps = PlanTaps(links, FindNamespaces(pods_.pods, rtnl_));
+  CountUntapped(pods_.pods, view);
   // Only a source that tells of changes hears of pods late.
-  has_unmatched_ = source_->changed_fd() >= 0 && HasUnmatched(links, view.taps);
-  view.namespaces_left_out = list.left_out;
-  view.pods_cut = list.cut;
-  handler_(view);
-  return absl::OkStatus();
+  has_unmatched_ = source_->changed_fd() >= 0 && HasUnmatched(view.taps);
+  view.namespaces_left_out = pods_.left_out;
+  view.pods_cut = pods_.cut;
+  has_looked_ = true;
+  fresh_links_.clear();
+  placed_.clear();
+  for (const WantedTap& tap : view.taps) {
+    if (tap.owner) {
+      placed_.insert(tap.owner->pod.id);
+    }
+  }
+  handlers_.on_view(view);
+  return listed;
 }
 
 }  // namespace podtap::discovery

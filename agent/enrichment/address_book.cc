@@ -73,7 +73,16 @@ AddressOwner AddressBook::Find(const IpAddress& ip, int64_t at_ns) {
   if (!owner) {
     owner = Judge(entry.claims, [](const TapTable::Entry& tap) { return !tap.retired; });
   }
-  return owner.value_or(AddressOwner());
+  AddressOwner result = owner.value_or(AddressOwner());
+  result.is_awaited = result.pod == nullptr && IsAwaited(entry.claims);
+  return result;
+}
+
+bool AddressBook::IsAwaited(const std::vector<capture::TapId>& claims) {
+  return std::any_of(claims.begin(), claims.end(), [&](const capture::TapId& claim) {
+    const TapTable::Entry* tap = taps_.Find(claim);
+    return tap != nullptr && IsAwaitingPod(*tap);
+  });
 }
 
 template <typename Predicate>

@@ -31,6 +31,8 @@ struct AddressOwner {
   std::shared_ptr<const discovery::PodIdentity> pod;
   // kResolved and kStale come with a pod, kUnresolved without.
   MetadataState state = MetadataState::kUnresolved;
+  // Without a pod: an open tap claims the address whose own pod is not known yet.
+  bool is_awaited = false;
 };
 
 // Thread-safe: what one shard learns names the far ends of the others' exchanges. A claim lives as
@@ -77,6 +79,8 @@ class AddressBook {
   //
   // Whether one more claim fits; the claim of a closed tap gives way.
   bool MakeRoom(std::vector<capture::TapId>& claims);
+  // Whether one of the claims is by an open tap whose pod is not known yet.
+  bool IsAwaited(const std::vector<capture::TapId>& claims);
   // Whom the claims name together whose taps `counts` accepts; nullopt when it accepts none.
   template <typename Predicate>
   std::optional<AddressOwner> Judge(const std::vector<capture::TapId>& claims, Predicate counts);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "agent/enrichment/trace_context.h"
 #include "common/text.h"
 
@@ -46,7 +47,8 @@ Enricher::Enricher(const EnricherOptions& options, const Clock& clock, TapReader
       clock_(clock),
       taps_(taps),
       book_(book),
-      sinks_(std::move(sinks)) {}
+      sinks_(std::move(sinks)),
+      hold_(options.hold) {}
 
 bool Enricher::IsExcluded(bool pod_is_client) const {
   switch (reporters_) {
@@ -68,11 +70,93 @@ void Enricher::OnExchange(pairing::Exchange exchange) {
     ++counters_.excluded_by_reporters;
     return;
   }
-  const TapTable::Entry* tap = taps_.Find(exchange.connection.tap);
-  if (tap == nullptr) {
+  const bool has_waiting = !hold_.empty();
+  if (has_waiting && taps_.Refresh() != released_version_) {
+    Release(clock_.MonotonicNs());
+  }
+  std::optional<Ends> ends = FindEnds(exchange);
+  if (!ends) {
     ++counters_.tap_unknown;
     return;
   }
+  if (ends->are_awaited || (has_waiting && hold_.HasConnection(exchange.connection_id))) {
+    hold_.Push(std::move(exchange), clock_.MonotonicNs());
+    while (hold_.is_over()) {
+      pairing::Exchange oldest = hold_.PopFront().exchange;
+      std::optional<Ends> its_ends = FindEnds(oldest);
+      LetGo(std::move(oldest), std::move(its_ends), counters_.hold_full);
+    }
+    UpdateHeld();
+    return;
+  }
+  PassOn(std::move(exchange), *std::move(ends));
+}
+
+void Enricher::OnTick(int64_t now_ns) {
+  if (!hold_.empty() && (taps_.Refresh() != released_version_ || hold_.due_ns() <= now_ns)) {
+    Release(now_ns);
+  }
+}
+
+void Enricher::Finish() { Release(INT64_MAX); }
+
+void Enricher::Release(int64_t now_ns) {
+  released_version_ = taps_.Refresh();
+  std::vector<NameHold::Held> waiting;
+  absl::flat_hash_set<uint64_t> connections;
+  while (!hold_.empty()) {
+    NameHold::Held held = hold_.PopFront();
+    const uint64_t connection = held.exchange.connection_id;
+    std::optional<Ends> ends = FindEnds(held.exchange);
+    const bool waits = (ends && ends->are_awaited) || connections.contains(connection);
+    if (waits && now_ns < held.until_ns) {
+      connections.insert(connection);
+      waiting.push_back(std::move(held));
+    } else {
+      LetGo(std::move(held.exchange), std::move(ends), counters_.hold_expired);
+    }
+  }
+  for (NameHold::Held& held : waiting) {
+    hold_.PushAgain(std::move(held));
+  }
+  UpdateHeld();
+}
+
+void Enricher::LetGo(pairing::Exchange exchange, std::optional<Ends> ends, uint64_t& unnamed) {
+  if (!ends) {
+    ++counters_.tap_unknown;
+    return;
+  }
+  const bool is_named = ends->local.pod != nullptr && !ends->are_awaited;
+  ++(is_named ? counters_.hold_named : unnamed);
+  PassOn(std::move(exchange), *std::move(ends));
+}
+
+void Enricher::UpdateHeld() {
+  counters_.held = hold_.size();
+  counters_.held_bytes = hold_.bytes();
+}
+
+std::optional<Enricher::Ends> Enricher::FindEnds(const pairing::Exchange& exchange) {
+  const capture::ConnectionKey& key = exchange.connection;
+  const TapTable::Entry* tap = taps_.Find(key.tap);
+  if (tap == nullptr) {
+    return std::nullopt;
+  }
+  Ends ends{.tap = tap->tap,
+            .local = {.ip = key.local, .port = key.local_port},
+            .are_awaited = IsAwaitingPod(*tap)};
+  if (tap->tap->pod != nullptr) {
+    ends.local.kind = EndpointKind::kPod;
+    ends.local.metadata_state = tap->retired ? MetadataState::kStale : MetadataState::kResolved;
+    ends.local.pod = tap->tap->pod;
+  }
+  ends.remote =
+      NameFarEnd(key.remote, key.remote_port, exchange.request.start_ns, ends.are_awaited);
+  return ends;
+}
+
+void Enricher::PassOn(pairing::Exchange exchange, Ends ends) {
   cut_ = false;
   event_.exchange_key = exchange.exchange_key;
   event_.connection_id = exchange.connection_id;
@@ -82,7 +166,7 @@ void Enricher::OnExchange(pairing::Exchange exchange) {
   event_.informational_status_codes = std::move(exchange.informational_status_codes);
   event_.upgrade_protocol.clear();
   cut_ |= !AppendSafeHeaderValue(event_.upgrade_protocol, "upgrade", exchange.upgrade_protocol);
-  FillEnds(exchange, *tap);
+  FillEnds(exchange, std::move(ends));
   FillTimes(exchange);
   FillRequest(exchange);
   event_.is_event_stream = false;
@@ -98,22 +182,14 @@ void Enricher::OnExchange(pairing::Exchange exchange) {
   }
 }
 
-void Enricher::FillEnds(const pairing::Exchange& exchange, const TapTable::Entry& tap) {
-  const capture::ConnectionKey& key = exchange.connection;
-  Endpoint local{.ip = key.local, .port = key.local_port};
-  if (tap.tap->pod != nullptr) {
-    local.kind = EndpointKind::kPod;
-    local.metadata_state = tap.retired ? MetadataState::kStale : MetadataState::kResolved;
-    local.pod = tap.tap->pod;
-  }
-  event_.tap = tap.tap;
-  Endpoint remote = NameFarEnd(key.remote, key.remote_port, exchange.request.start_ns);
+void Enricher::FillEnds(const pairing::Exchange& exchange, Ends ends) {
+  event_.tap = std::move(ends.tap);
   event_.reporter = exchange.pod_is_client ? Reporter::kClient : Reporter::kServer;
-  event_.source = std::move(exchange.pod_is_client ? local : remote);
-  event_.destination = std::move(exchange.pod_is_client ? remote : local);
+  event_.source = std::move(exchange.pod_is_client ? ends.local : ends.remote);
+  event_.destination = std::move(exchange.pod_is_client ? ends.remote : ends.local);
 }
 
-Endpoint Enricher::NameFarEnd(const IpAddress& ip, uint16_t port, int64_t at_ns) {
+Endpoint Enricher::NameFarEnd(const IpAddress& ip, uint16_t port, int64_t at_ns, bool& is_awaited) {
   Endpoint end{.ip = ip, .port = port};
   if (taps_.IsNodeAddress(ip)) {
     end.kind = EndpointKind::kNode;
@@ -122,6 +198,7 @@ Endpoint Enricher::NameFarEnd(const IpAddress& ip, uint16_t port, int64_t at_ns)
   }
   const AddressOwner owner = book_.Find(ip, at_ns);
   end.metadata_state = owner.state;
+  is_awaited |= owner.is_awaited;
   if (owner.pod != nullptr) {
     end.kind = EndpointKind::kPod;
     end.pod = owner.pod;

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "agent/enrichment/address_book.h"
 #include "agent/enrichment/event.h"
+#include "agent/enrichment/name_hold.h"
 #include "agent/enrichment/redaction.h"
 #include "agent/enrichment/tap_directory.h"
 #include "agent/pairing/exchange.h"
@@ -23,9 +26,10 @@ struct EnricherOptions {
   ReporterFilter reporters = ReporterFilter::kBoth;
   // Header fields that may leave; see HeaderAllowList.
   std::vector<std::string> allowed_headers = HeaderAllowList::Default();
+  NameHoldLimits hold;
 };
 
-// exchanges = events + excluded_by_reporters + tap_unknown.
+// exchanges = events + excluded_by_reporters + tap_unknown + held.
 struct EnricherCounters {
   uint64_t exchanges = 0;
   uint64_t events = 0;
@@ -33,6 +37,13 @@ struct EnricherCounters {
   uint64_t excluded_by_reporters = 0;
   // Lost: the tap was closed too long ago to say whose it was.
   uint64_t tap_unknown = 0;
+  // Wait for the name of an end now, and their bytes.
+  uint64_t held = 0;
+  uint64_t held_bytes = 0;
+  // Events that waited: until the name came; for as long as they may; until others needed the room.
+  uint64_t hold_named = 0;
+  uint64_t hold_expired = 0;
+  uint64_t hold_full = 0;
   // Events of which a bound cut some text.
   uint64_t texts_cut = 0;
 
@@ -42,6 +53,10 @@ struct EnricherCounters {
     visit(CounterValue{.name = "events", .count = events});
     visit(CounterValue{.name = "excluded_by_reporters", .count = excluded_by_reporters});
     visit(CounterValue{.name = "tap_unknown", .count = tap_unknown, .is_loss = true});
+    visit(CounterValue{.name = "held", .count = held, .bytes = held_bytes});
+    visit(CounterValue{.name = "hold_named", .count = hold_named});
+    visit(CounterValue{.name = "hold_expired", .count = hold_expired});
+    visit(CounterValue{.name = "hold_full", .count = hold_full});
     visit(CounterValue{.name = "texts_cut", .count = texts_cut});
   }
 };
@@ -49,7 +64,9 @@ struct EnricherCounters {
 // Belongs to the pipeline's thread.
 //
 // The source of an event is always the client. The tapped end is named by its tap. The far end is
-// named, in this order, as the node itself, by the address book, or not at all.
+// named, in this order, as the node itself, by the address book, or not at all. An exchange one end
+// of which belongs to a tap whose pod is not known yet waits for it, and those behind it on the
+// same connection with it; others pass. What has waited for long enough goes without the name.
 class Enricher : public pairing::ExchangeSink {
  public:
   // All are borrowed and outlive the enricher; events go to every sink, in order.
@@ -57,12 +74,33 @@ class Enricher : public pairing::ExchangeSink {
            std::vector<EventSink*> sinks);
 
   void OnExchange(pairing::Exchange exchange) override;
+  // Passes on what waits no longer. Call many times a second.
+  void OnTick(int64_t now_ns);
+  // Passes on all that waits.
+  void Finish();
 
   const EnricherCounters& counters() const { return counters_; }
 
  private:
+  // What is known of both ends.
+  struct Ends {
+    std::shared_ptr<const TapInfo> tap;
+    Endpoint local;
+    Endpoint remote;
+    // More may be known soon.
+    bool are_awaited = false;
+  };
+
   bool IsExcluded(bool pod_is_client) const;
-  void FillEnds(const pairing::Exchange& exchange, const TapTable::Entry& tap);
+  // nullopt when the tap is not known any more.
+  std::optional<Ends> FindEnds(const pairing::Exchange& exchange);
+  // Goes through all that waits, in order: what is named or due by `now_ns` goes.
+  void Release(int64_t now_ns);
+  // Passes on what has waited, and counts it as that unless it has its name.
+  void LetGo(pairing::Exchange exchange, std::optional<Ends> ends, uint64_t& unnamed);
+  void UpdateHeld();
+  void PassOn(pairing::Exchange exchange, Ends ends);
+  void FillEnds(const pairing::Exchange& exchange, Ends ends);
   void FillTimes(const pairing::Exchange& exchange);
   void FillTarget(const http::RequestHead& head);
   void FillRequest(const pairing::Exchange& exchange);
@@ -73,7 +111,8 @@ class Enricher : public pairing::ExchangeSink {
                       std::string& out);
   // Copies the allow-listed fields.
   void FillHeaders(const http::HeaderMap& from, Headers& to);
-  Endpoint NameFarEnd(const IpAddress& ip, uint16_t port, int64_t at_ns);
+  // Sets `is_awaited` when more may be known soon.
+  Endpoint NameFarEnd(const IpAddress& ip, uint16_t port, int64_t at_ns, bool& is_awaited);
 
   const ReporterFilter reporters_;
   const HeaderAllowList allowed_;
@@ -82,6 +121,9 @@ class Enricher : public pairing::ExchangeSink {
   AddressBook& book_;
   const std::vector<EventSink*> sinks_;
   EnricherCounters counters_;
+  NameHold hold_;
+  // Of the directory, when all that waits was last looked at.
+  uint64_t released_version_ = 0;
   // Reused, so that its strings keep their memory.
   Event event_;
   // Some text of event_ was cut.

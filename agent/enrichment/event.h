@@ -42,6 +42,12 @@ struct TapInfo {
   CaptureMode mode = CaptureMode::kHostVeth;
   // When the tap was opened, monotonic.
   int64_t opened_ns = 0;
+  // From when the interface appeared until the tap was in place, at the longest. Absent where the
+  // interface was there before the agent could hear of it.
+  std::optional<int64_t> attach_delay_ns;
+  // Packets that had crossed the interface by then: from before the tap, and not seen by it.
+  uint64_t packets_before = 0;
+  // Null as long as no pod is known behind the interface.
   std::shared_ptr<const discovery::PodIdentity> pod;
 };
 

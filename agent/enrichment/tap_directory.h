@@ -38,12 +38,17 @@ struct TapTable {
   absl::flat_hash_set<IpAddress> node_addresses;
 };
 
+// Whether the tap's pod may yet become known.
+inline bool IsAwaitingPod(const TapTable::Entry& entry) {
+  return entry.tap->pod == nullptr && !entry.retired;
+}
+
 // Thread-safe. Times are monotonic nanoseconds.
 class TapDirectory {
  public:
   explicit TapDirectory(const TapDirectoryLimits& limits = {}) : limits_(limits) {}
 
-  // Makes a tap known. Call before its first record can arrive.
+  // Makes a tap known, or what is known of it since. Call before its first record can arrive.
   void Publish(std::shared_ptr<const TapInfo> tap);
   // The tap is closed; it stays known until Expire() is called after the tombstone time.
   void Retire(const capture::TapId& id, int64_t now_ns);

@@ -39,7 +39,8 @@ std::vector<TlsUse> TlsInventory::List() {
   Prune();
   for (const auto& [id, uses] : uses_) {
     const std::shared_ptr<const TapInfo> tap = directory_.Find(id);
-    if (tap == nullptr) {
+    // Told once the pod is known.
+    if (tap == nullptr || tap->pod == nullptr) {
       continue;
     }
     for (const auto& [key, connections] : uses) {

@@ -30,7 +30,7 @@ constexpr char kDirectory[] = "/run/netns";
 std::vector<std::string> TapsOf(const std::vector<WantedTap>& taps, const std::string& pod) {
   std::vector<std::string> names;
   for (const WantedTap& tap : taps) {
-    if (tap.pod.pod_name == pod) {
+    if (tap.owner && tap.owner->pod.identity.pod_name == pod) {
       names.push_back(tap.interface_name);
     }
   }
@@ -148,8 +148,9 @@ TEST(DiscoveryTest, LookingHoldsNoNamespaceOpen) {
   pod.Forget();
 }
 
-absl::StatusOr<std::unique_ptr<Watcher>> Watch(Watcher::Handler handler) {
-  return Watcher::Start(std::make_unique<NetnsSource>(kDirectory), kDirectory, std::move(handler));
+absl::StatusOr<std::unique_ptr<Watcher>> Watch(std::function<void(const View&)> on_view) {
+  return Watcher::Start(std::make_unique<NetnsSource>(kDirectory), kDirectory,
+                        {.on_view = std::move(on_view)});
 }
 
 // The newest view, and waiting for one.

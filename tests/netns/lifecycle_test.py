@@ -284,7 +284,8 @@ class LedgerSums(unittest.TestCase):
         # Exchanges named = events made.
         self.assertEqual(count("ENRICHMENT", "exchanges"),
                          count("ENRICHMENT", "events") + count("ENRICHMENT", "tap_unknown")
-                         + count("ENRICHMENT", "excluded_by_reporters"))
+                         + count("ENRICHMENT", "excluded_by_reporters")
+                         + count("ENRICHMENT", "held"))
         self.assertEqual(count("ENRICHMENT", "events"), count("EXPORTER", "events_appended"))
         self.assertEqual(count("EXPORTER", "events_appended"),
                          count("EXPORTER", "events_acked") + count("EXPORTER", "events_dropped")

@@ -115,6 +115,7 @@ void CriSource::Run() {
       return;
     }
     LogOutcome(status);
+    is_current_ = status.ok();
     if (!has_tried_.exchange(true)) {
       Notify();
     }

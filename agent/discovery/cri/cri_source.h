@@ -49,6 +49,7 @@ class CriSource : public PodSource {
 
   absl::StatusOr<PodList> List() override;
   void Refresh() override;
+  bool is_current() const override { return is_current_; }
   int changed_fd() const override { return changed_.get(); }
 
   // All sockets have been tried once. From any thread.
@@ -84,6 +85,8 @@ class CriSource : public PodSource {
   CallGate gate_;
   std::atomic<bool> has_tried_{false};
   std::atomic<bool> has_answered_{false};
+  // Answered in the newest round.
+  std::atomic<bool> is_current_{false};
 
   std::mutex mutex_;
   std::condition_variable wanted_;

@@ -48,6 +48,7 @@ TEST(AgentOptions, HaveDefaults) {
   EXPECT_EQ(options.capture_bytes, 4096);
   EXPECT_EQ(options.ring_bytes, 8 << 20);
   EXPECT_EQ(options.reporters, enrichment::ReporterFilter::kBoth);
+  EXPECT_EQ(options.metadata_hold_ns, 2'000'000'000);
   EXPECT_EQ(options.log_level, "info");
 }
 
@@ -147,6 +148,8 @@ INSTANTIATE_TEST_SUITE_P(
         Arguments{"--stdout", "--capture-bytes", "255"},
         Arguments{"--stdout", "--capture-bytes", "16385"},
         Arguments{"--stdout", "--capture-bytes", "-1"},
+        Arguments{"--stdout", "--metadata-hold", "61s"},
+        Arguments{"--stdout", "--metadata-hold", "2"},
         Arguments{"--stdout", "--capture-bytes", "4294967552"},
         Arguments{"--stdout", "--ring-bytes", "1000"}, Arguments{"--stdout", "--ring-bytes", "0"},
         Arguments{"--stdout", "--ring-bytes", "32KiB"},

@@ -48,11 +48,12 @@ TEST(WatcherTest, LooksAtOnceWhenTheSourceHasOtherPods) {
   std::mutex mutex;
   View newest;
   std::atomic<int> looks = 0;
-  const auto watcher = Watcher::Start(std::move(owned), "/nonexistent", [&](const View& view) {
-    const std::lock_guard lock(mutex);
-    newest = view;
-    ++looks;
-  });
+  const auto watcher =
+      Watcher::Start(std::move(owned), "/nonexistent", {.on_view = [&](const View& view) {
+                       const std::lock_guard lock(mutex);
+                       newest = view;
+                       ++looks;
+                     }});
   ASSERT_TRUE(watcher.ok()) << watcher.status();
   ASSERT_TRUE(WaitUntil([&] { return looks > 0; }));
   const auto begin = std::chrono::steady_clock::now();

@@ -1,0 +1,334 @@
+// Taps against the kernel: open before their pod is known, and never under a wrong name, however
+// indexes, names and namespace ids are reused.
+#include "agent/tap_manager.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/eventfd.h>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "agent/discovery/netns_source.h"
+#include "tests/support/netns.h"
+#include "tests/support/wait.h"
+
+namespace podtap::testing {
+namespace {
+
+using capture::CaptureProgram;
+using capture::TapSet;
+using discovery::Link;
+using discovery::Pod;
+using discovery::PodList;
+using discovery::PodNamespace;
+using discovery::Rtnl;
+using discovery::View;
+using discovery::WantedTap;
+using discovery::Watcher;
+using enrichment::TapDirectory;
+using enrichment::TapTable;
+
+constexpr char kDirectory[] = "/run/netns";
+
+// Lists what it is given, or fails.
+class FakeSource : public discovery::PodSource {
+ public:
+  absl::StatusOr<PodList> List() override {
+    uint64_t count = 0;
+    [[maybe_unused]] const ssize_t taken = ::read(changed_.get(), &count, sizeof(count));
+    const std::lock_guard lock(mutex_);
+    return list_;
+  }
+  int changed_fd() const override { return changed_.get(); }
+  void Set(absl::StatusOr<PodList> list) {
+    {
+      const std::lock_guard lock(mutex_);
+      list_ = std::move(list);
+    }
+    const uint64_t one = 1;
+    ASSERT_EQ(::write(changed_.get(), &one, sizeof(one)), static_cast<ssize_t>(sizeof(one)));
+  }
+
+ private:
+  const UniqueFd changed_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  std::mutex mutex_;
+  absl::StatusOr<PodList> list_ = PodList();
+};
+
+Pod MakePod(const PodNetns& netns) {
+  return {.id = netns.name(),
+          .identity = {.namespace_name = "netns", .pod_name = netns.name()},
+          .namespace_path = absl::StrFormat("%s/%s", kDirectory, netns.name())};
+}
+
+class TapManagerTest : public ::testing::Test {
+ protected:
+  TapManagerTest() : program_(CaptureProgram::Load({}).value()) {}
+
+  Watcher::Handlers Handlers() {
+    return {
+        .on_view =
+            [this](const View& view) {
+              manager_.OnView(view);
+              ++views_;
+            },
+        .on_link = [this](const Link& link, int64_t since_ns) { manager_.OnLink(link, since_ns); },
+        .on_owners = [this](const auto& taps) { manager_.OnOwners(taps); },
+        .on_namespace_gone = [this](int32_t id) { manager_.OnNamespaceGone(id); }};
+  }
+  // A watcher of the pods that source_ lists.
+  std::unique_ptr<Watcher> Watch() {
+    auto source = std::make_unique<FakeSource>();
+    source_ = source.get();
+    auto watcher = Watcher::Start(std::move(source), "/nonexistent", Handlers());
+    EXPECT_TRUE(watcher.ok()) << watcher.status();
+    EXPECT_TRUE(WaitUntil([&] { return views_ > 0; }));
+    return *std::move(watcher);
+  }
+  // What the directory knows of the open tap of an interface; null without one.
+  std::shared_ptr<const enrichment::TapInfo> TapOf(const std::string& interface_name) {
+    TapTable table;
+    directory_.CopyTo(table);
+    for (const auto& [id, entry] : table.taps) {
+      if (!entry.retired && entry.tap->interface_name == interface_name) {
+        return entry.tap;
+      }
+    }
+    return nullptr;
+  }
+  bool WaitForTap(const std::string& interface_name, const std::string& pod) {
+    return WaitUntil([&] {
+      const auto tap = TapOf(interface_name);
+      return tap != nullptr && (tap->pod == nullptr ? "" : tap->pod->pod_name) == pod;
+    });
+  }
+  uint64_t Count(std::string_view name) {
+    uint64_t count = 0;
+    manager_.Visit([&](const CounterValue& value) {
+      if (value.name == name) {
+        count = value.count;
+      }
+    });
+    return count;
+  }
+  // One look at one interface, which the look takes for `owner`'s.
+  WantedTap Wanted(const PodNetns& netns, const std::optional<Pod>& owner = std::nullopt) {
+    Rtnl rtnl = Rtnl::Open().value();
+    const Link link = rtnl.FindLink(netns.host_interface_index()).value().value();
+    WantedTap wanted{.interface_index = link.index,
+                     .interface_name = link.name,
+                     .namespace_id = link.peer_namespace_id.value()};
+    if (owner) {
+      const std::vector<PodNamespace> found = FindNamespaces({*owner}, rtnl);
+      EXPECT_EQ(found.size(), 1u);
+      wanted.owner = found.at(0);
+    }
+    return wanted;
+  }
+
+  const SystemClock clock_;
+  CaptureProgram program_;
+  TapDirectory directory_;
+  TapSet taps_{program_, [](capture::TapId) {}};
+  TapManager manager_{
+      taps_, directory_, program_, Rtnl::Open().value(), clock_, {.unclaimed_ns = 1'500'000'000}};
+  std::atomic<int> views_{0};
+  FakeSource* source_ = nullptr;
+};
+
+TEST_F(TapManagerTest, AnInterfaceIsTappedBeforeItsPodIsKnown) {
+  const auto watcher = Watch();
+  const PodNetns pod("early");
+  ASSERT_TRUE(WaitForTap(pod.host_interface(), ""));
+  const capture::TapId id = TapOf(pod.host_interface())->id;
+  source_->Set(PodList{.pods = {MakePod(pod)}});
+  ASSERT_TRUE(WaitForTap(pod.host_interface(), pod.name()));
+  const auto tap = TapOf(pod.host_interface());
+  EXPECT_EQ(tap->id, id);
+  ASSERT_TRUE(tap->attach_delay_ns);
+  EXPECT_LT(*tap->attach_delay_ns, 2'000'000'000);
+  const HistogramValues delays = manager_.attach_delay();
+  EXPECT_GE(std::accumulate(delays.counts.begin(), delays.counts.end(), uint64_t{0}), 1u);
+}
+
+TEST_F(TapManagerTest, WhatWasThereBeforeTheAgentHasNoDelayAndIsLate) {
+  PodNetns pod("before");
+  pod.AddAddresses("10.98.8.1/24", "10.98.8.2/24");
+  // A datagram, and before it who has that address.
+  RunCommand("bash -c 'echo x > /dev/udp/10.98.8.2/9'");
+  const auto watcher = Watch();
+  ASSERT_TRUE(WaitForTap(pod.host_interface(), ""));
+  const auto tap = TapOf(pod.host_interface());
+  EXPECT_FALSE(tap->attach_delay_ns);
+  EXPECT_GE(tap->packets_before, 1u);
+  EXPECT_GE(Count("taps_late"), 1u);
+}
+
+TEST_F(TapManagerTest, ATapThatNobodyClaimsIsLetGoUntilSomebodyDoes) {
+  const auto watcher = Watch();
+  const PodNetns pod("nobodys");
+  ASSERT_TRUE(WaitForTap(pod.host_interface(), ""));
+  const uint32_t generation = TapOf(pod.host_interface())->id.generation;
+  ASSERT_TRUE(WaitUntil([&] { return TapOf(pod.host_interface()) == nullptr; }));
+  EXPECT_GE(Count("taps_unclaimed"), 1u);
+  // It is told of again and looked at again, but is what it was.
+  const int views = views_;
+  RunCommand("ip link set " + pod.host_interface() + " mtu 1400");
+  ASSERT_TRUE(WaitUntil([&] { return views_ > views + 1; }));
+  EXPECT_EQ(TapOf(pod.host_interface()), nullptr);
+  source_->Set(PodList{.pods = {MakePod(pod)}});
+  ASSERT_TRUE(WaitForTap(pod.host_interface(), pod.name()));
+  EXPECT_GE(TapOf(pod.host_interface())->id.generation, generation);
+}
+
+TEST_F(TapManagerTest, NoTapIsLetGoWhileTheSourceIsAway) {
+  const PodNetns pod("patient");
+  WantedTap wanted = Wanted(pod);
+  manager_.OnView({.taps = {wanted}, .source_answered = false});
+  ASSERT_NE(TapOf(pod.host_interface()), nullptr);
+  ASSERT_TRUE(WaitUntil(
+      [&, begin = clock_.MonotonicNs()] { return clock_.MonotonicNs() - begin > 1'600'000'000; }));
+  manager_.OnView({.taps = {wanted}, .source_answered = false});
+  EXPECT_NE(TapOf(pod.host_interface()), nullptr);
+  manager_.OnView({.taps = {wanted}});
+  EXPECT_EQ(TapOf(pod.host_interface()), nullptr);
+}
+
+// A look that found the interface before a namespace went, and the pod after another namespace had
+// got its id.
+TEST_F(TapManagerTest, AnIdThatWasReusedInTheMiddleOfALookNamesNobody) {
+  const PodNetns victim("victim");
+  const PodNetns other("other");
+  WantedTap wanted = Wanted(victim, MakePod(other));
+  wanted.owner->namespace_id = wanted.namespace_id;
+  manager_.OnView({.taps = {wanted}});
+  const auto tap = TapOf(victim.host_interface());
+  ASSERT_NE(tap, nullptr);
+  EXPECT_EQ(tap->pod, nullptr);
+  EXPECT_EQ(Count("owners_refuted"), 1u);
+  manager_.OnView({.taps = {Wanted(victim, MakePod(victim))}});
+  EXPECT_EQ(TapOf(victim.host_interface())->pod->pod_name, victim.name());
+  EXPECT_EQ(TapOf(victim.host_interface())->id, tap->id);
+}
+
+TEST_F(TapManagerTest, APathThatStandsForAnotherNamespaceByNowNamesNobody) {
+  const PodNetns pod("moved");
+  WantedTap wanted = Wanted(pod, MakePod(pod));
+  ++wanted.owner->inode;
+  manager_.OnView({.taps = {wanted}});
+  EXPECT_EQ(TapOf(pod.host_interface())->pod, nullptr);
+  EXPECT_EQ(Count("owners_refuted"), 1u);
+}
+
+// The name, the index and the id of the namespace are those of the pod before.
+TEST_F(TapManagerTest, AnInterfaceOfAnotherPodUnderTheSameIndexGetsATapOfItsOwn) {
+  auto first = std::make_unique<PodNetns>("first");
+  const PodNetns second("second");
+  const WantedTap before = Wanted(*first, MakePod(*first));
+  manager_.OnView({.taps = {before}});
+  const auto old_tap = TapOf(first->host_interface());
+  ASSERT_EQ(old_tap->pod->pod_name, first->name());
+  const std::string name = first->host_interface();
+  first.reset();
+  RunCommand(absl::StrFormat("ip link add %s index %d type veth peer name eth1 netns %s", name,
+                             before.interface_index, second.name()));
+  Rtnl rtnl = Rtnl::Open().value();
+  manager_.OnLink(rtnl.FindLink(before.interface_index).value().value(), clock_.MonotonicNs());
+  const auto fresh = TapOf(name);
+  ASSERT_NE(fresh, nullptr);
+  EXPECT_NE(fresh->id, old_tap->id);
+  EXPECT_EQ(fresh->pod, nullptr);
+  // A look from before the change claims it for the pod that is gone.
+  manager_.OnView({.taps = {before}});
+  if (const auto tap = TapOf(name); tap != nullptr) {
+    EXPECT_EQ(tap->pod, nullptr);
+  }
+  RunCommand("ip link del " + name);
+}
+
+TEST_F(TapManagerTest, WhatWaitedUnderAnIdThatIsGoneIsClosed) {
+  const PodNetns waiting("waiting");
+  const PodNetns owned("owned");
+  manager_.OnView({.taps = {Wanted(waiting), Wanted(owned, MakePod(owned))}});
+  manager_.OnNamespaceGone(Wanted(waiting).namespace_id);
+  manager_.OnNamespaceGone(Wanted(owned).namespace_id);
+  EXPECT_EQ(TapOf(waiting.host_interface()), nullptr);
+  EXPECT_NE(TapOf(owned.host_interface()), nullptr);
+}
+
+TEST_F(TapManagerTest, ARenamedInterfaceKeepsItsTap) {
+  const PodNetns pod("renamed");
+  manager_.OnView({.taps = {Wanted(pod, MakePod(pod))}});
+  const auto tap = TapOf(pod.host_interface());
+  ASSERT_NE(tap, nullptr);
+  WantedTap wanted = Wanted(pod, MakePod(pod));
+  wanted.interface_name = "another";
+  wanted.owner->pod.identity.labels = {{"app", "web"}};
+  manager_.OnView({.taps = {wanted}});
+  ASSERT_NE(TapOf("another"), nullptr);
+  EXPECT_EQ(TapOf("another")->id, tap->id);
+  EXPECT_EQ(TapOf("another")->pod->labels.count("app"), 1u);
+}
+
+TEST_F(TapManagerTest, APodThatIsNotListedAnyMoreIsNotTappedAnyMore) {
+  const PodNetns pod("unlisted");
+  manager_.OnView({.taps = {Wanted(pod, MakePod(pod))}});
+  ASSERT_NE(TapOf(pod.host_interface()), nullptr);
+  for (int i = 0; i < 2; ++i) {
+    manager_.OnView({.taps = {Wanted(pod)}});
+    EXPECT_EQ(TapOf(pod.host_interface()), nullptr);
+  }
+  EXPECT_EQ(Count("taps_unclaimed"), 0u);
+}
+
+// Namespaces, their ids, inodes and interfaces come and go as fast as the kernel makes them; the
+// number in an interface's name says whose it is.
+TEST_F(TapManagerTest, NothingIsEverNamedAfterAnotherPod) {
+  std::mutex mutex;
+  std::map<std::string, int> named;
+  std::vector<std::string> wrong;
+  Watcher::Handlers handlers = Handlers();
+  handlers.on_view = [&](const View& view) {
+    manager_.OnView(view);
+    TapTable table;
+    directory_.CopyTo(table);
+    const std::lock_guard lock(mutex);
+    for (const auto& [id, entry] : table.taps) {
+      const std::string& interface_name = entry.tap->interface_name;
+      if (entry.tap->pod == nullptr || !absl::StartsWith(interface_name, "ptn")) {
+        continue;
+      }
+      ++named[interface_name];
+      if (!absl::EndsWith(entry.tap->pod->pod_name, interface_name)) {
+        wrong.push_back(interface_name + " as " + entry.tap->pod->pod_name);
+      }
+    }
+  };
+  const auto watcher =
+      Watcher::Start(std::make_unique<discovery::NetnsSource>(kDirectory), kDirectory, handlers);
+  ASSERT_TRUE(watcher.ok()) << watcher.status();
+  // Two at a time, so that one goes while the other comes.
+  RunCommand(
+      absl::StrFormat("churn() { for i in $(seq 60); do "
+                      "  n=ptn$1x$i; p=pt%d-$n; "
+                      "  ip netns add $p && ip link add $n type veth peer name eth0 netns $p; "
+                      "  ip link set $n up; ip netns del $p; ip link del $n 2>/dev/null; "
+                      "done; }; churn a & churn b; wait; true",
+                      ::getpid()));
+  const std::lock_guard lock(mutex);
+  EXPECT_THAT(wrong, ::testing::IsEmpty());
+  // It is no test of anything unless some were named.
+  EXPECT_GT(named.size(), 20u);
+}
+
+}  // namespace
+}  // namespace podtap::testing
