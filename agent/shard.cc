@@ -11,6 +11,10 @@ constexpr int64_t kTickNs = 50'000'000;
 constexpr int64_t kBookTickNs = 1'000'000'000;
 // How long a lone record may wait; see RingReader.
 constexpr int kPollMs = 20;
+// The same when nothing has come for so many looks. Not with several rings: exchanges of the others
+// wait for this one.
+constexpr int kQuietPollMs = 100;
+constexpr int kQuietLooks = 50;
 
 }  // namespace
 
@@ -115,13 +119,14 @@ void Shard::Run() {
       return;
     }
     if (emptied) {
-      reader_->Wait(kPollMs);
+      Rest();
     }
   }
 }
 
 void Shard::OnSegment(const capture::Segment& segment) {
   last_record_ns_ = segment.time_ns;
+  quiet_looks_ = 0;
   // A source address proves its owner, and does so before an exchange with it ends elsewhere.
   if (segment.direction == capture::Direction::kFromPod &&
       !(segment.key.tap == last_learned_tap_ && segment.key.local == last_learned_ip_)) {
@@ -130,6 +135,17 @@ void Shard::OnSegment(const capture::Segment& segment) {
     common_.book.Learn(segment.key.tap, segment.key.local);
   }
   pipeline_.OnSegment(segment);
+}
+
+void Shard::Rest() {
+  if (common_.progress.rings() > 1) {
+    reader_->Wait(kPollMs);
+  } else if (quiet_looks_ < kQuietLooks) {
+    ++quiet_looks_;
+    reader_->Wait(kPollMs);
+  } else {
+    reader_->Wait(kQuietPollMs);
+  }
 }
 
 void Shard::EndClosedTaps() {

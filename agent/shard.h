@@ -75,6 +75,8 @@ class Shard {
         exporter::EventLog* log);
   void Run();
   void OnSegment(const capture::Segment& segment);
+  // Waits until it is worth looking at the ring again.
+  void Rest();
   void OnTick(int64_t now_ns);
   // Ends the connections of taps that were closed before the ring was emptied.
   void EndClosedTaps();
@@ -95,6 +97,8 @@ class Shard {
   std::vector<capture::TapId> closing_;
   int64_t last_tick_ns_ = 0;
   int64_t last_book_tick_ns_ = 0;
+  // Looks at the ring since it had something, up to a number that matters.
+  int quiet_looks_ = 0;
   // Of the newest record.
   int64_t last_record_ns_ = 0;
   capture::TapId last_learned_tap_;

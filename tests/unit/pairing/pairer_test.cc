@@ -1,5 +1,6 @@
 #include "agent/pairing/pairer.h"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -214,17 +215,40 @@ TEST_F(PairerTest, EndsByReason) {
   EXPECT_EQ(counters_.open(), 0u);
 }
 
+// Agents of different nodes must agree: a change here is one of the wire.
 TEST_F(PairerTest, ExchangeKeyHashesSequenceNumberAndHead) {
   http::RequestHead head;
   head.seq = 0x01020304;
-  head.headers = http::HeaderMap("ab");
+  head.headers = http::HeaderMap("abcdefghij");
   pairer_.OnRequestHead(std::move(head), 0, 0, true);
   pairer_.End(EndReason::kClosed, 1, false);
   uint64_t hash = 0xcbf29ce484222325;
-  for (const uint8_t byte : {1, 2, 3, 4, 'a' + 0, 'b' + 0}) {
-    hash = (hash ^ byte) * 0x100000001b3;
+  // Number and length; eight bytes; the other two.
+  for (const uint64_t word : {0x010203040000000aULL, 0x6867666564636261ULL, 0x6a69ULL}) {
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+    hash ^= hash >> 32;
   }
   EXPECT_EQ(exchanges_.at(0).exchange_key, hash);
+}
+
+TEST_F(PairerTest, ExchangeKeyTellsHeadsApart) {
+  const std::string head(23, 'x');
+  std::vector<std::string> heads = {"", std::string(1, '\0'), head};
+  for (size_t i = 0; i < head.size(); ++i) {
+    heads.push_back(head);
+    heads.back()[i] = 'y';
+    heads.push_back(head.substr(0, i + 1) + std::string(head.size() - i - 1, '\0'));
+  }
+  heads.pop_back();
+  std::set<uint64_t> keys;
+  for (const std::string& fields : heads) {
+    http::RequestHead request;
+    request.headers = http::HeaderMap(fields);
+    pairer_.OnRequestHead(std::move(request), 0, 0, true);
+    pairer_.End(EndReason::kClosed, 1, false);
+    keys.insert(exchanges_.back().exchange_key);
+  }
+  EXPECT_EQ(keys.size(), heads.size());
 }
 
 }  // namespace
