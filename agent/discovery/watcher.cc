@@ -213,7 +213,7 @@ void Watcher::LookAndReport() {
 absl::Status Watcher::Look() {
   View view;
   // First: whatever else fails, the source has been heard.
-  const absl::Status listed = TakeList();
+  absl::Status listed = TakeList();
   view.source_answered = listed.ok() && source_->is_current();
   view.labels_left_out = labels_left_out_;
   // What is told by now is no news of the look.
