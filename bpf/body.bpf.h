@@ -217,7 +217,7 @@ static __always_inline int pt_take_off(struct pt_work *work, struct pt_direction
 	__u32 seq = work->packet.seq;
 
 	work->taken_off = 1;
-	pt_extend_run(state, seq, seq + (__u32)taken, work->now);
+	pt_extend_run(work, state, seq, seq + (__u32)taken);
 	work->packet.payload += taken;
 	work->packet.payload_len -= taken;
 	work->packet.seq += taken;

@@ -59,7 +59,7 @@ __noinline int pt_take_skipped(void)
 		/* Behind us; left in place it would mean something again after 2 GiB. */
 		pt_forget_skip(known, direction);
 		/* A run is pending still when the segment across the target is late or lost. */
-		return state->has_run;
+		return state->run != 0;
 	}
 	return pt_take_off(work, state, ahead) | !!work->packet.payload_len;
 }

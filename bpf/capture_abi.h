@@ -18,7 +18,7 @@
 #define PT_ABI_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-#define PT_ABI_VERSION 6
+#define PT_ABI_VERSION 7
 
 /* Taps that can be open at once. */
 #define PT_MAX_TAPS 1024
@@ -122,6 +122,11 @@ struct pt_scan {
 	__u16 phase;
 };
 
+/* A run of sequence numbers, [seq, end) and not empty: one word, so that it changes at once. */
+#define PT_RUN(seq, end) ((__u64)(seq) << 32 | (__u32)(end))
+#define PT_RUN_SEQ(run)	 ((__u32)((run) >> 32))
+#define PT_RUN_END(run)	 ((__u32)(run))
+
 /* pt_direction_state.has_body */
 enum pt_has_body {
 	PT_BODY_NONE = 0,
@@ -133,13 +138,11 @@ enum pt_has_body {
 struct pt_direction_state {
 	__u64 run_time_ns; /* last segment of the pending run */
 	__u64 reported_ns; /* last record of this direction */
-	__u32 run_seq;	   /* pending run of segments without copy: [run_seq, run_end) */
-	__u32 run_end;
-	__u32 copied; /* bytes copied since the last head-like segment; saturates */
-	__u8 has_run;
-	__u8 has_body; /* enum pt_has_body */
+	__u64 run;	   /* pending run of segments without copy, see PT_RUN; 0 = none */
+	__u32 copied;	   /* bytes copied since the last head-like segment; saturates */
+	__u8 has_body;	   /* enum pt_has_body */
 	__u8 has_scan;
-	__u8 pad;
+	__u8 pad[2];
 	__u32 body_begin; /* a body that needs no copy: [body_begin, body_end) */
 	__u32 body_end;
 	__u32 scan_next; /* where the head goes on that pt_connection.scan is of */

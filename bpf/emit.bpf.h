@@ -108,22 +108,44 @@ static __always_inline long pt_submit(struct pt_work *work, void *ring, __u64 pa
 	return 0;
 }
 
+/*
+ * Puts a value in place of another at once, and returns that one. Linux 5.12; by hand, since clang
+ * offers it only together with 32-bit arithmetic, of which old verifiers know less.
+ */
+static __always_inline __u64 pt_exchange(__u64 *word, __u64 value)
+{
+	/* lock *(u64 *)(r1 + 0) <-> r2: opcode, registers, offset, BPF_XCHG */
+	const __u64 instruction = 0x000000e1000021dbULL;
+	__u64 old;
+
+	asm volatile("r1 = %[word]\n"
+		     "r2 = %[value]\n"
+		     ".8byte %[instruction]\n"
+		     "%[old] = r2\n"
+		     : [old] "=r"(old)
+		     : [word] "r"(word), [value] "r"(value), [instruction] "i"(instruction)
+		     : "r1", "r2", "memory");
+	return old;
+}
+
 static __always_inline void pt_flush_run(struct pt_work *work, void *ring,
 					 const struct pt_connection *connection,
 					 struct pt_direction_state *state, __u64 direction)
 {
 	struct pt_record *record = &work->record;
+	__u64 run;
 
-	if (!state->has_run)
+	if (!state->run)
+		return;
+	/* Whoever takes it out reports it; another processor may be at it too. */
+	run = pt_exchange(&state->run, 0);
+	if (!run)
 		return;
 	pt_fill(record, &work->key, connection, direction);
 	record->flags |= PT_FLAG_COALESCED;
 	record->time_ns = state->run_time_ns;
-	record->seq = state->run_seq;
-	record->payload_len = state->run_end - state->run_seq;
-	/* Read first: another processor may begin a run as soon as there is none. */
-	asm volatile("" ::: "memory");
-	state->has_run = 0;
+	record->seq = PT_RUN_SEQ(run);
+	record->payload_len = PT_RUN_END(run) - PT_RUN_SEQ(run);
 	state->reported_ns = record->time_ns;
 	if (!pt_has_share(work, ring, PT_BARE_SHARE) || pt_submit(work, ring, 0))
 		pt_count(work->key.tap, PT_TALLY_RUNS_LOST, record->payload_len);
@@ -147,25 +169,45 @@ __noinline int pt_flush_runs(void)
 	return 0;
 }
 
-/* Adds [seq, end) to the pending run. Segments come in any order: senders use several processors.
- */
-static __always_inline void pt_extend_run(struct pt_direction_state *state, __u32 seq, __u32 end,
-					  __u64 now)
+/* Both runs, and what is between them. */
+static __always_inline __u64 pt_join(__u64 a, __u64 b)
 {
-	if (!state->has_run) {
-		state->run_seq = seq;
-		state->run_end = end;
-		state->run_time_ns = now;
-		asm volatile("" ::: "memory");
-		state->has_run = 1;
-		return;
-	}
-	if ((__s32)(seq - state->run_seq) < 0)
-		state->run_seq = seq;
-	if ((__s32)(end - state->run_end) > 0) {
-		state->run_end = end;
-		state->run_time_ns = now;
-	}
+	__u32 seq = PT_RUN_SEQ(a), end = PT_RUN_END(a);
+
+	if (!b)
+		return a;
+	if ((__s32)(PT_RUN_SEQ(b) - seq) < 0)
+		seq = PT_RUN_SEQ(b);
+	if ((__s32)(PT_RUN_END(b) - end) > 0)
+		end = PT_RUN_END(b);
+	return PT_RUN(seq, end);
+}
+
+/* Joins a run to the pending one. Returns one that another processor put there meanwhile, or 0. */
+static __always_inline __u64 pt_put_run(struct pt_direction_state *state, __u64 run)
+{
+	return pt_exchange(&state->run, pt_join(run, pt_exchange(&state->run, 0)));
+}
+
+/*
+ * Adds [seq, end) to the pending run. Segments come in any order, and at one time on several
+ * processors: each takes the run out, joins its own to it and puts it back, and when another has
+ * put one there meanwhile it does the same with that.
+ */
+static __always_inline void pt_extend_run(struct pt_work *work, struct pt_direction_state *state,
+					  __u32 seq, __u32 end)
+{
+	__u64 run = PT_RUN(seq, end), pending = state->run;
+
+	if (!pending || (__s32)(end - PT_RUN_END(pending)) > 0)
+		state->run_time_ns = work->now;
+	run = pt_put_run(state, run);
+	if (run)
+		run = pt_put_run(state, run);
+	if (run)
+		run = pt_put_run(state, run);
+	if (run)
+		pt_count(work->key.tap, PT_TALLY_RUNS_LOST, PT_RUN_END(run) - PT_RUN_SEQ(run));
 }
 
 /*

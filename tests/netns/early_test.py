@@ -176,7 +176,9 @@ ip link del "$host" 2>/dev/null || true
             fleet.wait_for(lambda: len(watched.events_of("web")) == 4 * CHURN_PODS,
                            "all reports of the second round", 30)
             fleet.wait_for(idle, "all taps but one to be closed")
-            rss_after, files_after = resources(agent)
+            # Sockets are closed, and questions answered, on threads of their own.
+            fleet.wait_for(lambda: resources(agent)[1] <= files, "files to be closed")
+            rss_after, _ = resources(agent)
             delays = self.delays(agent)
             print(f"attach delays by bound: {delays}; RSS {rss} -> {rss_after} KiB", flush=True)
             agent.stop()
@@ -188,7 +190,6 @@ ip link del "$host" 2>/dev/null || true
                     self.assertEqual(pairs[(pod, watched.netns("web"), side)], 1, (pod, side))
             self.assertEqual(len(pairs), 4 * CHURN_PODS)
             self.assertEqual(watched.losses(), {})
-            self.assertEqual(files_after, files)
             self.assertLess(rss_after, rss * 1.1)
             # Each pod's own, and web's was there before.
             self.assertEqual(sum(delays.values()), 2 * CHURN_PODS)
