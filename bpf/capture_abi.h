@@ -73,7 +73,7 @@ enum pt_cb {
 
 /*
  * One ring record: a segment, a part of one, or a run of them. This header, then head_len bytes
- * from the start of the payload, then tail_len bytes from its end.
+ * from the start of the payload, then tail_len bytes from its end; these may overlap.
  */
 struct pt_record {
 	__u64 time_ns;	 /* bpf_ktime_get_ns(); of the last segment when coalesced */

@@ -15,9 +15,12 @@ bool ParseRecord(std::span<const uint8_t> data, Segment& segment) {
   const std::span<const uint8_t> payload = data.subspan(sizeof(record));
   const uint64_t copied = uint64_t{record.head_len} + record.tail_len;
   // The ring rounds sizes up to 8 only in its own bookkeeping; the size given is exact.
-  if (copied != payload.size() || copied > record.payload_len || record.direction > PT_TO_POD) {
+  if (copied != payload.size() || record.head_len > record.payload_len ||
+      record.tail_len > record.payload_len || record.direction > PT_TO_POD) {
     return false;
   }
+  // Of a payload little longer than its first part the last part begins within the first.
+  const uint64_t overlap = copied > record.payload_len ? copied - record.payload_len : 0;
   segment.key.tap = {record.tap, record.generation};
   segment.key.local = IpAddress(record.local_addr);
   segment.key.remote = IpAddress(record.remote_addr);
@@ -29,7 +32,7 @@ bool ParseRecord(std::span<const uint8_t> data, Segment& segment) {
   segment.seq = record.seq;
   segment.wire_len = record.payload_len;
   segment.head = payload.first(record.head_len);
-  segment.tail = payload.subspan(record.head_len);
+  segment.tail = payload.subspan(record.head_len + overlap);
   segment.fin = (record.tcp_flags & PT_TCP_FIN) != 0;
   segment.rst = (record.tcp_flags & PT_TCP_RST) != 0;
   segment.coalesced = (record.flags & PT_FLAG_COALESCED) != 0;

@@ -63,6 +63,24 @@ TEST_F(CopyPolicyTest, PayloadUpToCaptureBytesIsCopiedWholeAndLongerIsSampled) {
   EXPECT_EQ(last.segment.wire_len, 1000u);
 }
 
+// Longer than one part, and shorter than the two together.
+TEST_F(CopyPolicyTest, PayloadLittleLongerThanCaptureBytesIsTakenWhole) {
+  CaptureHarness harness({.l3_base = 0, .capture_bytes = 256});
+  TcpConversation conversation(harness);
+  conversation.Open();
+  conversation.Send(Direction::kFromPod, kGet);
+  conversation.Send(Direction::kToPod, kHead);
+  for (const size_t size : {257, 280, 319, 320}) {
+    std::string body(size, 'm');
+    for (size_t i = 0; i < size; ++i) {
+      body[i] = static_cast<char>('a' + i % 23);
+    }
+    conversation.Send(Direction::kToPod, body);
+    const Recorded last = harness.Records().back();
+    EXPECT_EQ(last.head + last.tail, body) << size;
+  }
+}
+
 TEST_F(CopyPolicyTest, HeadIsCopiedBeyondCaptureBytes) {
   CaptureHarness harness({.l3_base = 0, .capture_bytes = 256});
   TcpConversation conversation(harness);

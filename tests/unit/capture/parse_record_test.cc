@@ -83,11 +83,18 @@ TEST_F(ParseRecordTest, NothingOfARecordStaysForTheNext) {
   EXPECT_FALSE(segment_.rst || segment_.coalesced);
 }
 
+TEST_F(ParseRecordTest, BytesThatAreInBothPartsAreTakenOnce) {
+  record_.payload_len = 5;
+  ASSERT_TRUE(Parse("abcdde"));
+  EXPECT_EQ(std::string(segment_.head.begin(), segment_.head.end()), "abcd");
+  EXPECT_EQ(std::string(segment_.tail.begin(), segment_.tail.end()), "e");
+}
+
 TEST_F(ParseRecordTest, RefusesWhatContradictsItself) {
   EXPECT_TRUE(Parse());
   EXPECT_FALSE(Parse("headt")) << "shorter than it says";
   EXPECT_FALSE(Parse("headtlx")) << "longer than it says";
-  record_.payload_len = 5;
+  record_.payload_len = 3;
   EXPECT_FALSE(Parse()) << "more copied than was sent";
   record_.payload_len = 6;
   EXPECT_TRUE(Parse());
