@@ -21,13 +21,16 @@ class AutoSource : public PodSource {
   absl::StatusOr<PodList> List() override {
     // Takes back what changed_fd() said, whoever is asked.
     absl::StatusOr<PodList> list = runtime_->List();
-    // Until it is known whether there is a runtime, no pod is known by the name of its namespace.
-    return runtime_->has_answered() || !runtime_->has_tried() ? list : namespaces_.List();
+    return asks_runtime() ? list : namespaces_.List();
   }
+  bool is_current() const override { return !asks_runtime() || runtime_->is_current(); }
   void Refresh() override { runtime_->Refresh(); }
   int changed_fd() const override { return runtime_->changed_fd(); }
 
  private:
+  // Until it is known whether there is a runtime, no pod is known by the name of its namespace.
+  bool asks_runtime() const { return runtime_->has_answered() || !runtime_->has_tried(); }
+
   const std::unique_ptr<cri::CriSource> runtime_;
   NetnsSource namespaces_;
 };

@@ -60,6 +60,14 @@ class CriSourceTest : public ::testing::Test {
     });
   }
 
+  // Asks until the runtime has been found not to answer.
+  static bool WaitUntilAway(PodSource& source) {
+    return WaitUntil([&] {
+      source.Refresh();
+      return !source.is_current();
+    });
+  }
+
   TempDir directory_;
 };
 
@@ -132,11 +140,8 @@ TEST_F(CriSourceTest, PodsStayWhileTheRuntimeIsAway) {
   // Gone, and back with other pods.
   runtime.reset();
   std::filesystem::remove(Socket());
-  for (int i = 0; i < 20; ++i) {
-    source->Refresh();
-    EXPECT_THAT(Ids(*source), ElementsAre("a", "b"));
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  ASSERT_TRUE(WaitUntilAway(*source));
+  EXPECT_THAT(Ids(*source), ElementsAre("a", "b"));
   runtime.emplace(Socket());
   runtime->AddPod("b", "/run/netns/b");
   runtime->AddPod("c", "/run/netns/c");
@@ -263,11 +268,8 @@ TEST_F(CriSourceTest, AutoTakesNamedNamespacesUntilARuntimeAnswers) {
     EXPECT_TRUE(WaitForPods(source, {"a"}));
   }
   // Its word stays, also while it is away.
-  for (int i = 0; i < 20; ++i) {
-    source.Refresh();
-    EXPECT_THAT(Ids(source), ElementsAre("a"));
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
+  ASSERT_TRUE(WaitUntilAway(source));
+  EXPECT_THAT(Ids(source), ElementsAre("a"));
 }
 
 }  // namespace
