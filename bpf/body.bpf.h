@@ -224,6 +224,22 @@ static __always_inline int pt_take_off(struct pt_work *work, struct pt_direction
 	return taken == ahead || work->now - state->reported_ns > PT_RUN_REPORT_NS;
 }
 
+/*
+ * Whether the body's bytes in the packet come after later ones. The run of those may have been
+ * reported, and then user space waits for what is in front of it.
+ */
+static __always_inline int pt_is_late(struct pt_work *work, struct pt_direction_state *state,
+				      __u64 ahead)
+{
+	__u32 end = work->packet.seq;
+
+	end += ahead < work->packet.payload_len ? ahead : work->packet.payload_len;
+	if ((__s32)(end - state->body_front) < 0)
+		return 1;
+	state->body_front = end;
+	return 0;
+}
+
 /* Whether it pays to look for a length in what the packet starts with. */
 static __always_inline int pt_wants_scan(struct __sk_buff *skb, struct pt_work *work,
 					 const struct pt_connection *connection)
@@ -271,6 +287,7 @@ static __always_inline int pt_expect_body(struct pt_work *work, struct pt_direct
 	if (state->has_body && (__s32)(end - state->body_end) < 0)
 		return 0;
 	state->body_begin = begin;
+	state->body_front = begin;
 	state->body_end = end;
 	state->has_body = certainty;
 	/* What user space said of an earlier body is looked at no more: see pt_take_skipped(). */

@@ -212,7 +212,8 @@ static __always_inline int pt_take_body(struct __sk_buff *skb, struct pt_work *w
 	}
 	if (ahead) {
 		work->at_start = ahead < work->packet.payload_len;
-		flush = pt_take_off(work, state, ahead);
+		flush = pt_is_late(work, state, ahead);
+		flush |= pt_take_off(work, state, ahead);
 	} else if (state->copied >= PT_FEEDBACK_BYTES) {
 		flush = pt_take_skipped();
 	}

@@ -18,7 +18,7 @@
 #define PT_ABI_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-#define PT_ABI_VERSION 7
+#define PT_ABI_VERSION 8
 
 /* Taps that can be open at once. */
 #define PT_MAX_TAPS 1024
@@ -145,8 +145,8 @@ struct pt_direction_state {
 	__u8 pad[2];
 	__u32 body_begin; /* a body that needs no copy: [body_begin, body_end) */
 	__u32 body_end;
-	__u32 scan_next; /* where the head goes on that pt_connection.scan is of */
-	__u32 pad2;
+	__u32 scan_next;  /* where the head goes on that pt_connection.scan is of */
+	__u32 body_front; /* of that body, the end of what has been seen */
 };
 
 /* State of a tracked connection; written by the kernel side, deleted by user space. */

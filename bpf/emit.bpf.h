@@ -128,34 +128,13 @@ static __always_inline __u64 pt_exchange(__u64 *word, __u64 value)
 	return old;
 }
 
-static __always_inline void pt_flush_run(struct pt_work *work, void *ring,
-					 const struct pt_connection *connection,
-					 struct pt_direction_state *state, __u64 direction)
-{
-	struct pt_record *record = &work->record;
-	__u64 run;
-
-	if (!state->run)
-		return;
-	/* Whoever takes it out reports it; another processor may be at it too. */
-	run = pt_exchange(&state->run, 0);
-	if (!run)
-		return;
-	pt_fill(record, &work->key, connection, direction);
-	record->flags |= PT_FLAG_COALESCED;
-	record->time_ns = state->run_time_ns;
-	record->seq = PT_RUN_SEQ(run);
-	record->payload_len = PT_RUN_END(run) - PT_RUN_SEQ(run);
-	state->reported_ns = record->time_ns;
-	if (!pt_has_share(work, ring, PT_BARE_SHARE) || pt_submit(work, ring, 0))
-		pt_count(work->key.tap, PT_TALLY_RUNS_LOST, record->payload_len);
-}
-
-/* Reports the pending runs of segments without copy, of both directions. */
-__noinline int pt_flush_runs(void)
+/* Reports a run of segments without copy. */
+__noinline int pt_report_run(__u64 run, __u64 direction)
 {
 	struct pt_work *work = pt_get_work();
 	struct pt_connection *connection;
+	struct pt_direction_state *state;
+	struct pt_record *record;
 	void *ring;
 
 	if (!work)
@@ -164,50 +143,74 @@ __noinline int pt_flush_runs(void)
 	ring = pt_get_ring(work);
 	if (!connection || !ring)
 		return 0;
-	pt_flush_run(work, ring, connection, &connection->direction[PT_FROM_POD], PT_FROM_POD);
-	pt_flush_run(work, ring, connection, &connection->direction[PT_TO_POD], PT_TO_POD);
+	state = pt_state(connection, direction);
+	record = &work->record;
+	pt_fill(record, &work->key, connection, direction);
+	record->flags |= PT_FLAG_COALESCED;
+	record->time_ns = state->run_time_ns;
+	record->seq = PT_RUN_SEQ(run);
+	record->payload_len = PT_RUN_END(run) - PT_RUN_SEQ(run);
+	state->reported_ns = record->time_ns;
+	if (!pt_has_share(work, ring, PT_BARE_SHARE) || pt_submit(work, ring, 0))
+		pt_count(work->key.tap, PT_TALLY_RUNS_LOST, record->payload_len);
 	return 0;
 }
 
-/* Both runs, and what is between them. */
-static __always_inline __u64 pt_join(__u64 a, __u64 b)
+/* Whoever takes a run out reports it: another processor may be at it too. */
+static __always_inline void pt_flush_run(struct pt_direction_state *state, __u64 direction)
 {
-	__u32 seq = PT_RUN_SEQ(a), end = PT_RUN_END(a);
+	__u64 run = state->run ? pt_exchange(&state->run, 0) : 0;
 
-	if (!b)
-		return a;
-	if ((__s32)(PT_RUN_SEQ(b) - seq) < 0)
-		seq = PT_RUN_SEQ(b);
-	if ((__s32)(PT_RUN_END(b) - end) > 0)
-		end = PT_RUN_END(b);
-	return PT_RUN(seq, end);
+	if (run)
+		pt_report_run(run, direction);
 }
 
-/* Joins a run to the pending one. Returns one that another processor put there meanwhile, or 0. */
-static __always_inline __u64 pt_put_run(struct pt_direction_state *state, __u64 run)
+/* Reports the pending runs of segments without copy, of both directions. */
+__noinline int pt_flush_runs(void)
 {
-	return pt_exchange(&state->run, pt_join(run, pt_exchange(&state->run, 0)));
+	struct pt_work *work = pt_get_work();
+	struct pt_connection *connection;
+
+	if (!work)
+		return 0;
+	connection = bpf_map_lookup_elem(&connections, &work->key);
+	if (!connection)
+		return 0;
+	pt_flush_run(&connection->direction[PT_FROM_POD], PT_FROM_POD);
+	pt_flush_run(&connection->direction[PT_TO_POD], PT_TO_POD);
+	return 0;
+}
+
+/* Whether there is nothing between the two: a head may be, that was copied. */
+static __always_inline int pt_runs_touch(__u64 a, __u64 b)
+{
+	return (__s32)(PT_RUN_SEQ(a) - PT_RUN_END(b)) <= 0 &&
+	       (__s32)(PT_RUN_SEQ(b) - PT_RUN_END(a)) <= 0;
 }
 
 /*
- * Adds [seq, end) to the pending run. Segments come in any order, and at one time on several
- * processors: each takes the run out, joins its own to it and puts it back, and when another has
- * put one there meanwhile it does the same with that.
+ * Adds [seq, end) to the pending run, or reports that one and begins another. Segments come in any
+ * order, and at one time on several processors: what is found in the pending run's place when ours
+ * is put there is another processor's, and reported.
  */
 static __always_inline void pt_extend_run(struct pt_work *work, struct pt_direction_state *state,
 					  __u32 seq, __u32 end)
 {
-	__u64 run = PT_RUN(seq, end), pending = state->run;
+	__u64 pending = state->run ? pt_exchange(&state->run, 0) : 0;
 
-	if (!pending || (__s32)(end - PT_RUN_END(pending)) > 0)
+	if (pending && !pt_runs_touch(pending, PT_RUN(seq, end))) {
+		pt_report_run(pending, work->packet.direction);
+		pending = 0;
+	}
+	if (pending && (__s32)(PT_RUN_SEQ(pending) - seq) < 0)
+		seq = PT_RUN_SEQ(pending);
+	if (pending && (__s32)(PT_RUN_END(pending) - end) >= 0)
+		end = PT_RUN_END(pending);
+	else
 		state->run_time_ns = work->now;
-	run = pt_put_run(state, run);
-	if (run)
-		run = pt_put_run(state, run);
-	if (run)
-		run = pt_put_run(state, run);
-	if (run)
-		pt_count(work->key.tap, PT_TALLY_RUNS_LOST, PT_RUN_END(run) - PT_RUN_SEQ(run));
+	pending = pt_exchange(&state->run, PT_RUN(seq, end));
+	if (pending)
+		pt_report_run(pending, work->packet.direction);
 }
 
 /*
