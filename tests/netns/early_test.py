@@ -64,13 +64,17 @@ class Hold(unittest.TestCase):
         return watched.start_agent("--collector", f"127.0.0.1:{watched.port}", "--log-level",
                                    "debug", "--metadata-hold", hold)
 
+    @staticmethod
+    def wait_for_held(watched):
+        fleet.wait_for(lambda: watched.ledger().get(("ENRICHMENT", "held"), (0,))[0] == 2,
+                       "both reports to wait", 25)
+
     def test_events_wait_for_a_name_that_comes_later(self):
         with fleet.Fleet() as watched:
             agent = self.start(watched, "60s")
             pod = Unnamed(watched, 1)
             pod.get("waits")
-            fleet.wait_for(lambda: watched.ledger().get(("ENRICHMENT", "held"), (0,))[0] == 2,
-                           "both reports to wait", 25)
+            self.wait_for_held(watched)
             self.assertEqual(watched.events_of("web"), [])
             # Others are not delayed.
             watched.add_pod("other")
@@ -117,8 +121,7 @@ class Hold(unittest.TestCase):
             agent = self.start(watched, "60s")
             pod = Unnamed(watched, 1)
             pod.get("stops")
-            fleet.wait_for(lambda: watched.ledger().get(("ENRICHMENT", "held"), (0,))[0] == 2,
-                           "both reports to wait", 25)
+            self.wait_for_held(watched)
             agent.stop()
             self.assertEqual(len(watched.events_of("web")), 2)
             self.assertEqual(watched.losses(), {})

@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/eventfd.h>
 
 #include <atomic>
 #include <map>
@@ -18,6 +17,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "agent/discovery/netns_source.h"
+#include "tests/support/fake_source.h"
 #include "tests/support/netns.h"
 #include "tests/support/wait.h"
 
@@ -38,31 +38,6 @@ using enrichment::TapDirectory;
 using enrichment::TapTable;
 
 constexpr char kDirectory[] = "/run/netns";
-
-// Lists what it is given, or fails.
-class FakeSource : public discovery::PodSource {
- public:
-  absl::StatusOr<PodList> List() override {
-    uint64_t count = 0;
-    [[maybe_unused]] const ssize_t taken = ::read(changed_.get(), &count, sizeof(count));
-    const std::lock_guard lock(mutex_);
-    return list_;
-  }
-  int changed_fd() const override { return changed_.get(); }
-  void Set(absl::StatusOr<PodList> list) {
-    {
-      const std::lock_guard lock(mutex_);
-      list_ = std::move(list);
-    }
-    const uint64_t one = 1;
-    ASSERT_EQ(::write(changed_.get(), &one, sizeof(one)), static_cast<ssize_t>(sizeof(one)));
-  }
-
- private:
-  const UniqueFd changed_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-  std::mutex mutex_;
-  absl::StatusOr<PodList> list_ = PodList();
-};
 
 Pod MakePod(const PodNetns& netns) {
   return {.id = netns.name(),
