@@ -43,8 +43,12 @@ void TapManager::OnView(const discovery::View& view) {
     }
   }
   if (view.source_answered) {
+    if (!source_answers_) {
+      answers_since_ns_ = clock_.MonotonicNs();
+    }
     CloseUnclaimed();
   }
+  source_answers_ = view.source_answered;
   has_looked_ = true;
   const bool idle = std::none_of(open_.begin(), open_.end(),
                                  [](const auto& item) { return item.second.owner.has_value(); });
@@ -117,7 +121,7 @@ void TapManager::CloseUnclaimed() {
   const int64_t opened_before_ns = clock_.MonotonicNs() - limits_.unclaimed_ns;
   for (auto it = open_.begin(); it != open_.end();) {
     const OpenTap& tap = it->second;
-    if (tap.owner || tap.info.opened_ns > opened_before_ns) {
+    if (tap.owner || std::max(tap.info.opened_ns, answers_since_ns_) > opened_before_ns) {
       ++it;
       continue;
     }

@@ -122,6 +122,9 @@ class TapManager {
   std::map<uint32_t, LetGo> let_go_;
   // Failures that have been logged.
   std::set<uint32_t> reported_;
+  // When the source began to answer, after it had not.
+  bool source_answers_ = false;
+  int64_t answers_since_ns_ = 0;
   bool idle_logged_ = false;
   int64_t last_sweep_ns_ = 0;
 

@@ -21,14 +21,12 @@ bool HasUnmatched(const std::vector<WantedTap>& taps) {
 }
 
 // Counts the pods that have no tap, by reason.
-void CountUntapped(const std::vector<Pod>& pods, View& view) {
+void CountUntapped(const std::vector<Pod>& pods, const absl::flat_hash_set<std::string>& placed,
+                   View& view) {
   for (const Pod& pod : pods) {
-    const auto is_pods = [&](const WantedTap& tap) {
-      return tap.owner && tap.owner->pod.id == pod.id;
-    };
     if (pod.host_network) {
       ++view.pods_host_network;
-    } else if (std::none_of(view.taps.begin(), view.taps.end(), is_pods)) {
+    } else if (!placed.contains(pod.id)) {
       ++view.pods_without_interface;
     }
   }
@@ -212,9 +210,11 @@ void Watcher::LookAndReport() {
 
 absl::Status Watcher::Look() {
   View view;
+  // Before the list: what it says next may be said of a newer one.
+  const bool is_current = source_->is_current();
   // First: whatever else fails, the source has been heard.
   absl::Status listed = TakeList();
-  view.source_answered = listed.ok() && source_->is_current();
+  view.source_answered = listed.ok() && is_current;
   view.labels_left_out = labels_left_out_;
   // What is told by now is no news of the look.
   DrainEvents(drained_ns_);
@@ -225,19 +225,19 @@ absl::Status Watcher::Look() {
   PODTAP_ASSIGN_OR_RETURN(const std::vector<Link> links, rtnl_.Links());
   PODTAP_ASSIGN_OR_RETURN(view.node_addresses, rtnl_.Addresses());
   view.taps = PlanTaps(links, FindNamespaces(pods_.pods, rtnl_));
-  CountUntapped(pods_.pods, view);
-  // Only a source that tells of changes hears of pods late.
-  has_unmatched_ = source_->changed_fd() >= 0 && HasUnmatched(view.taps);
-  view.namespaces_left_out = pods_.left_out;
-  view.pods_cut = pods_.cut;
-  has_looked_ = true;
-  fresh_links_.clear();
   placed_.clear();
   for (const WantedTap& tap : view.taps) {
     if (tap.owner) {
       placed_.insert(tap.owner->pod.id);
     }
   }
+  CountUntapped(pods_.pods, placed_, view);
+  // Only a source that tells of changes hears of pods late.
+  has_unmatched_ = source_->changed_fd() >= 0 && HasUnmatched(view.taps);
+  view.namespaces_left_out = pods_.left_out;
+  view.pods_cut = pods_.cut;
+  has_looked_ = true;
+  fresh_links_.clear();
   handlers_.on_view(view);
   return listed;
 }

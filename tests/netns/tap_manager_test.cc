@@ -170,10 +170,17 @@ TEST_F(TapManagerTest, NoTapIsLetGoWhileTheSourceIsAway) {
   WantedTap wanted = Wanted(pod);
   manager_.OnView({.taps = {wanted}, .source_answered = false});
   ASSERT_NE(TapOf(pod.host_interface()), nullptr);
-  ASSERT_TRUE(WaitUntil(
-      [&, begin = clock_.MonotonicNs()] { return clock_.MonotonicNs() - begin > 1'600'000'000; }));
+  const auto wait_for_limit = [&] {
+    return WaitUntil(
+        [&, begin = clock_.MonotonicNs()] { return clock_.MonotonicNs() - begin > 1'600'000'000; });
+  };
+  ASSERT_TRUE(wait_for_limit());
   manager_.OnView({.taps = {wanted}, .source_answered = false});
   EXPECT_NE(TapOf(pod.host_interface()), nullptr);
+  // The source's first answer may lack what came while it was away.
+  manager_.OnView({.taps = {wanted}});
+  EXPECT_NE(TapOf(pod.host_interface()), nullptr);
+  ASSERT_TRUE(wait_for_limit());
   manager_.OnView({.taps = {wanted}});
   EXPECT_EQ(TapOf(pod.host_interface()), nullptr);
 }

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <mutex>
 #include <utility>
 
@@ -22,8 +23,11 @@ class FakeSource : public discovery::PodSource {
     const std::lock_guard lock(mutex_);
     return list_;
   }
+  bool is_current() const override { return is_current_; }
   int changed_fd() const override { return changed_.get(); }
 
+  // Whether who knows the pods answers; told with the next change.
+  void SetCurrent(bool is_current) { is_current_ = is_current; }
   // What is listed from here on, or the failure to list; the change is told.
   void Set(absl::StatusOr<discovery::PodList> list) {
     {
@@ -36,6 +40,7 @@ class FakeSource : public discovery::PodSource {
 
  private:
   const UniqueFd changed_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  std::atomic<bool> is_current_{true};
   std::mutex mutex_;
   absl::StatusOr<discovery::PodList> list_ = discovery::PodList();
 };

@@ -48,5 +48,28 @@ TEST(WatcherTest, LooksAtOnceWhenTheSourceHasOtherPods) {
   EXPECT_EQ(newest.pods_cut, 6u);
 }
 
+TEST(WatcherTest, SaysWhetherTheSourceKnowsAllPods) {
+  auto owned = std::make_unique<FakeSource>();
+  FakeSource& source = *owned;
+  std::atomic<int> looks = 0;
+  std::atomic<bool> answered = false;
+  const auto watcher =
+      Watcher::Start(std::move(owned), "/nonexistent", {.on_view = [&](const View& view) {
+                       answered = view.source_answered;
+                       ++looks;
+                     }});
+  ASSERT_TRUE(watcher.ok()) << watcher.status();
+  ASSERT_TRUE(WaitUntil([&] { return looks > 0; }));
+  EXPECT_TRUE(answered);
+  source.SetCurrent(false);
+  source.Set(PodList());
+  EXPECT_TRUE(WaitUntil([&] { return !answered; }));
+  source.SetCurrent(true);
+  source.Set(PodList());
+  EXPECT_TRUE(WaitUntil([&] { return answered.load(); }));
+  source.Set(absl::UnavailableError("gone"));
+  EXPECT_TRUE(WaitUntil([&] { return !answered; }));
+}
+
 }  // namespace
 }  // namespace podtap::discovery
