@@ -293,9 +293,6 @@ uint64_t Pairer::Abandon(std::list<Open>::iterator first, int64_t now_ns) {
   uint64_t count = 0;
   while (first != open_.end()) {
     const auto it = first++;
-    if (first == open_.end() && request_ == Reading::kExchange) {
-      request_ = Reading::kRefused;
-    }
     it->exchange.flags |= Bit(Flag::kGap);
     it->exchange.end_ns = now_ns;
     Send(it, Outcome::kNoResponse);
@@ -364,6 +361,10 @@ void Pairer::End(EndReason reason, int64_t now_ns, bool response_begun) {
 }
 
 void Pairer::Send(std::list<Open>::iterator it, Outcome outcome) {
+  // The newest one's request may still be read; its end then belongs to no exchange.
+  if (request_ == Reading::kExchange && std::next(it) == open_.end()) {
+    request_ = Reading::kRefused;
+  }
   Exchange& exchange = it->exchange;
   exchange.outcome = outcome;
   if (!exchange.response && !confirmed_) {

@@ -193,6 +193,27 @@ TEST_F(PairerTest, SwitchesProtocol) {
   EXPECT_THAT(sent_, ElementsAre("/ws:101:6", "h:1:200:7", "h:2:502:1"));
 }
 
+// The response switches the protocol before the request has been read to its end.
+TEST_F(PairerTest, RequestThatEndsBehindItsExchangeBelongsToNothing) {
+  for (const auto& [method, status] : {std::pair("CONNECT", 200), std::pair("GET", 101)}) {
+    http::RequestHead head;
+    head.method = method;
+    head.target = "/early";
+    head.start_ns = ++now_ns_;
+    pairer_.OnRequestHead(std::move(head), 0, 0, true);
+    Response(static_cast<uint16_t>(status));
+    http::MessageEnd end;
+    end.end_ns = ++now_ns_;
+    end.body_size = 77;
+    pairer_.OnRequestEnd(end);
+    EXPECT_TRUE(pairer_.empty());
+  }
+  ASSERT_EQ(exchanges_.size(), 2u);
+  EXPECT_EQ(exchanges_[0].outcome, Outcome::kTunnel);
+  EXPECT_EQ(exchanges_[1].outcome, Outcome::kUpgraded);
+  ExpectLedger(2, 2);
+}
+
 TEST_F(PairerTest, InferredEndOverAPipelinedRequestIsADoubt) {
   Request("/a");
   Request("/b");
