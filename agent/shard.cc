@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "common/status.h"
 
 namespace podtap {
@@ -127,12 +128,15 @@ void Shard::Run() {
 void Shard::OnSegment(const capture::Segment& segment) {
   last_record_ns_ = segment.time_ns;
   quiet_looks_ = 0;
-  // A source address proves its owner, and does so before an exchange with it ends elsewhere.
-  if (segment.direction == capture::Direction::kFromPod &&
-      !(segment.key.tap == last_learned_tap_ && segment.key.local == last_learned_ip_)) {
-    last_learned_tap_ = segment.key.tap;
-    last_learned_ip_ = segment.key.local;
-    common_.book.Learn(segment.key.tap, segment.key.local);
+  // A source address proves its owner, and does so before an exchange with it ends elsewhere. So
+  // does the pod's part of the handshake.
+  if (segment.direction == capture::Direction::kFromPod ||
+      segment.initial_seq[static_cast<size_t>(capture::Direction::kFromPod)]) {
+    const std::pair claim(segment.key.tap, segment.key.local);
+    auto& learned = learned_[absl::HashOf(claim) % learned_.size()];
+    if (learned != claim && common_.book.Learn(claim.first, claim.second)) {
+      learned = claim;
+    }
   }
   pipeline_.OnSegment(segment);
 }

@@ -6,11 +6,13 @@
 // at the progress of their rings.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -101,8 +103,8 @@ class Shard {
   int quiet_looks_ = 0;
   // Of the newest record.
   int64_t last_record_ns_ = 0;
-  capture::TapId last_learned_tap_;
-  IpAddress last_learned_ip_;
+  // What the address book was told of late, by hash: taps take turns.
+  std::array<std::pair<capture::TapId, IpAddress>, 256> learned_;
 
   mutable std::mutex mutex_;
   std::vector<capture::TapId> closed_;

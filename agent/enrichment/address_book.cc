@@ -12,29 +12,32 @@ bool SamePod(const std::shared_ptr<const discovery::PodIdentity>& a,
 
 }  // namespace
 
-void AddressBook::Learn(const capture::TapId& tap, const IpAddress& local) {
+bool AddressBook::Learn(const capture::TapId& tap, const IpAddress& local) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(local);
   if (found != entries_.end()) {
     const std::vector<capture::TapId>& claims = found->second.claims;
     if (std::find(claims.begin(), claims.end(), tap) != claims.end()) {
-      return;
+      return true;
     }
   }
   if (taps_.Find(tap) == nullptr) {
     ++claims_unknown_tap_;
-    return;
+    return false;
   }
-  const bool room = found == entries_.end() ? entries_.size() < limits_.max_addresses
-                                            : MakeRoom(found->second.claims);
-  if (!room || addresses_of_tap_[tap] >= limits_.max_addresses_per_tap) {
+  const auto of_tap = addresses_of_tap_.find(tap);
+  // The tap's own bound first: a claim that is refused takes nobody's place.
+  if ((of_tap != addresses_of_tap_.end() && of_tap->second >= limits_.max_addresses_per_tap) ||
+      (found == entries_.end() ? entries_.size() >= limits_.max_addresses
+                               : !MakeRoom(found->second.claims))) {
     ++claims_refused_;
-    return;
+    return false;
   }
   ++addresses_of_tap_[tap];
   Entry& entry = found == entries_.end() ? entries_[local] : found->second;
   entry.claims.push_back(tap);
   entry.version = 0;
+  return true;
 }
 
 bool AddressBook::MakeRoom(std::vector<capture::TapId>& claims) {

@@ -44,8 +44,9 @@ class AddressBook {
   explicit AddressBook(const TapDirectory& directory, const AddressBookLimits& limits = {})
       : limits_(limits), taps_(directory) {}
 
-  // `local` was seen as a source address leaving `tap`. One hash look-up when that is known.
-  void Learn(const capture::TapId& tap, const IpAddress& local);
+  // `local` was seen as a source address leaving `tap`. True when that is known from now on, so
+  // that it need not be said again; false when a bound or an unknown tap stands against it.
+  bool Learn(const capture::TapId& tap, const IpAddress& local);
   // Who owned `ip` at `at_ns` (monotonic). Where claims differ and none's tap was open then,
   // the taps that are open now decide.
   AddressOwner Find(const IpAddress& ip, int64_t at_ns);

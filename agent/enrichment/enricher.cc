@@ -64,8 +64,6 @@ bool Enricher::IsExcluded(bool pod_is_client) const {
 
 void Enricher::OnExchange(pairing::Exchange exchange) {
   ++counters_.exchanges;
-  // Also of reports that are not wanted: they prove who owns the address all the same.
-  book_.Learn(exchange.connection.tap, exchange.connection.local);
   if (IsExcluded(exchange.pod_is_client)) {
     ++counters_.excluded_by_reporters;
     return;
@@ -93,9 +91,20 @@ void Enricher::OnExchange(pairing::Exchange exchange) {
 }
 
 void Enricher::OnTick(int64_t now_ns) {
-  if (!hold_.empty() && (taps_.Refresh() != released_version_ || hold_.due_ns() <= now_ns)) {
-    Release(now_ns);
+  if (hold_.empty()) {
+    return;
   }
+  if (taps_.Refresh() != released_version_) {
+    Release(now_ns);
+    return;
+  }
+  // Nothing is known that was not: only the time has come, of the oldest first.
+  while (!hold_.empty() && hold_.due_ns() <= now_ns) {
+    pairing::Exchange oldest = hold_.PopFront().exchange;
+    std::optional<Ends> ends = FindEnds(oldest);
+    LetGo(std::move(oldest), std::move(ends), counters_.hold_expired);
+  }
+  UpdateHeld();
 }
 
 void Enricher::Finish() { Release(INT64_MAX); }

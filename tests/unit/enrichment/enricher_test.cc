@@ -133,13 +133,16 @@ TEST_F(EnricherTest, NamesTheFarEnd) {
   EXPECT_EQ(event.destination.pod, nullptr);
 }
 
-TEST_F(EnricherTest, LearnsWhoOwnsTheLocalAddress) {
+// A pod that is only talked to may be so by mistake, as when a bridge floods: it proves nothing.
+TEST_F(EnricherTest, AnAddressThatNeverLeftAPodsTapNamesNobody) {
   Enrich(MakeExchange());
   pairing::Exchange exchange = MakeExchange();
   exchange.connection.tap.slot = 2;
   exchange.connection.local = Ip("10.0.0.2");
   exchange.connection.remote = Ip("10.0.0.1");
   exchange.pod_is_client = false;
+  EXPECT_EQ(Enrich(pairing::Exchange(exchange)).source.pod, nullptr);
+  book_.Learn({.slot = 1, .generation = 1}, Ip("10.0.0.1"));
   const Event event = Enrich(std::move(exchange));
   ASSERT_NE(event.source.pod, nullptr);
   EXPECT_EQ(event.source.pod->pod_name, "web");
