@@ -9,8 +9,10 @@ void ExchangeGate::OnExchange(pairing::Exchange exchange) {
     next_.OnExchange(std::move(exchange));
     return;
   }
+  bytes_ += pairing::MemoryOf(exchange);
   waiting_.push_back(std::move(exchange));
-  if (waiting_.size() > kMaxWaiting) {
+  while (waiting_.size() > kMaxWaiting / progress_.rings() ||
+         bytes_ > kMaxWaitingBytes / progress_.rings()) {
     ++waits_cut_;
     PassFront();
   }
@@ -26,6 +28,7 @@ void ExchangeGate::Release() {
 void ExchangeGate::PassFront() {
   pairing::Exchange exchange = std::move(waiting_.front());
   waiting_.pop_front();
+  bytes_ -= pairing::MemoryOf(exchange);
   next_.OnExchange(std::move(exchange));
 }
 

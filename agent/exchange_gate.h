@@ -18,8 +18,9 @@ namespace podtap {
 // Belongs to one shard's thread.
 class ExchangeGate : public pairing::ExchangeSink {
  public:
-  // Exchanges that wait at most; beyond, the oldest passes early.
+  // What waits at most, of all shards together; beyond, the oldest passes early.
   static constexpr size_t kMaxWaiting = 16'384;
+  static constexpr size_t kMaxWaitingBytes = 16 << 20;
 
   // Both are borrowed and outlive the gate. Exchanges keep their order.
   ExchangeGate(const RingProgress& progress, pairing::ExchangeSink& next)
@@ -33,7 +34,7 @@ class ExchangeGate : public pairing::ExchangeSink {
   // Calls visit(CounterValue) for every counter.
   template <typename Visitor>
   void Visit(Visitor&& visit) const {
-    visit(CounterValue{.name = "exchanges_waiting", .count = waiting_.size()});
+    visit(CounterValue{.name = "exchanges_waiting", .count = waiting_.size(), .bytes = bytes_});
     visit(CounterValue{.name = "waits_cut", .count = waits_cut_});
   }
 
@@ -43,6 +44,7 @@ class ExchangeGate : public pairing::ExchangeSink {
   const RingProgress& progress_;
   pairing::ExchangeSink& next_;
   std::deque<pairing::Exchange> waiting_;
+  size_t bytes_ = 0;
   // Passed early: costs the name of the far end at most.
   uint64_t waits_cut_ = 0;
 };

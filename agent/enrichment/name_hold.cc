@@ -3,25 +3,9 @@
 #include <utility>
 
 namespace podtap::enrichment {
-namespace {
-
-// About what the exchange takes in memory.
-size_t SizeOf(const pairing::Exchange& exchange) {
-  constexpr size_t kFieldBytes = 16;
-  size_t bytes = sizeof(exchange) + exchange.request.target.size() +
-                 exchange.request.headers.raw().size() +
-                 exchange.request.headers.size() * kFieldBytes;
-  if (exchange.response) {
-    bytes += exchange.response->head.headers.raw().size() +
-             exchange.response->head.headers.size() * kFieldBytes;
-  }
-  return bytes;
-}
-
-}  // namespace
 
 void NameHold::Push(pairing::Exchange exchange, int64_t now_ns) {
-  const size_t bytes = SizeOf(exchange);
+  const size_t bytes = MemoryOf(exchange);
   PushAgain(
       {.exchange = std::move(exchange), .bytes = bytes, .until_ns = now_ns + limits_.hold_ns});
 }

@@ -71,6 +71,20 @@ struct Exchange {
   std::string upgrade_protocol;
 };
 
+// About what the exchange takes in memory, bytes.
+inline size_t MemoryOf(const Exchange& exchange) {
+  constexpr size_t kFieldBytes = 16;
+  size_t bytes = sizeof(exchange) + exchange.upgrade_protocol.size() +
+                 exchange.request.method.size() + exchange.request.target.size() +
+                 exchange.request.headers.raw().size() +
+                 exchange.request.headers.size() * kFieldBytes;
+  if (exchange.response) {
+    bytes += exchange.response->head.headers.raw().size() +
+             exchange.response->head.headers.size() * kFieldBytes;
+  }
+  return bytes;
+}
+
 // Takes exchanges as they end. Called on the pipeline's thread.
 class ExchangeSink {
  public:

@@ -79,11 +79,25 @@ TEST(ExchangeGateTest, OldestPassesWhenTooManyWait) {
   const RingProgress progress(2);
   Passed passed;
   ExchangeGate gate(progress, passed);
-  for (uint32_t i = 0; i < ExchangeGate::kMaxWaiting + 2; ++i) {
+  // The bound is that of both rings' gates together.
+  for (uint32_t i = 0; i < ExchangeGate::kMaxWaiting / 2 + 2; ++i) {
     gate.OnExchange(Exchange(i, 1'000));
   }
   EXPECT_THAT(passed.indexes, ElementsAre(0, 1));
   EXPECT_EQ(Counters(gate)["waits_cut"], 2u);
+}
+
+TEST(ExchangeGateTest, OldestPassesWhenTooManyBytesWait) {
+  const RingProgress progress(2);
+  Passed passed;
+  ExchangeGate gate(progress, passed);
+  for (uint32_t i = 0; i < 5; ++i) {
+    pairing::Exchange exchange = Exchange(i, 1'000);
+    exchange.request.target.assign(ExchangeGate::kMaxWaitingBytes / 2 / 3, 'x');
+    gate.OnExchange(std::move(exchange));
+  }
+  EXPECT_THAT(passed.indexes, ElementsAre(0, 1, 2));
+  EXPECT_EQ(Counters(gate)["waits_cut"], 3u);
 }
 
 }  // namespace
