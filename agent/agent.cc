@@ -110,7 +110,12 @@ absl::Status Agent::Start() {
                                                      .origin = origin_,
                                                      .agent_version = PODTAP_VERSION,
                                                      .start_unix_ns = start_unix_ns},
-                    *log_, clock_, [this](v1::AgentStatus& status) { FillStatus(status); });
+                    *log_, clock_, [this](v1::AgentStatus& status) {
+                      FillStatus(status);
+                      for (const enrichment::TlsUse& use : tls_.List()) {
+                        *status.add_tls_uses() = ToProto(use);
+                      }
+                    });
     client_->Start();
   }
   if (admin_) {
@@ -201,9 +206,6 @@ void Agent::FillStatus(v1::AgentStatus& status) const {
   }
   if (stdout_sink_) {
     stdout_sink_->counters().Visit(add(LedgerStage::kExporter));
-  }
-  for (const enrichment::TlsUse& use : tls_.List()) {
-    *status.add_tls_uses() = ToProto(use);
   }
   status.set_taps(static_cast<uint32_t>(taps_->open_count()));
   status.set_open_exchanges(shards_->open_exchanges());

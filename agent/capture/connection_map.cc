@@ -50,7 +50,9 @@ void ConnectionMap::OnFeedback(const ConnectionKey& key, const Feedback& feedbac
     if (bpf_map_update_elem(program_.opaque_fd(), &kernel_key, &one, BPF_ANY) != 0) {
       ++refused_;
     }
-    OnForgotten(key);
+    bpf_map_delete_elem(program_.connections_fd(), &kernel_key);
+    DeleteIfOpenedAt<pt_feedback>(program_.feedback_fd(), kernel_key,
+                                  static_cast<uint64_t>(key.opened_ns));
     return;
   }
   pt_feedback value{};

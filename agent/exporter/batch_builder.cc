@@ -177,7 +177,7 @@ uint32_t BatchBuilder::Endpoint(const enrichment::Endpoint& endpoint) {
     EncodeEndpoint(endpoint, origin_.node_name, *alone.add_endpoints());
     PODTAP_CHECK(alone.SerializeToString(&known.bytes));
     known.pod = endpoint.pod;
-    known_bytes_ += known.bytes.size();
+    known_bytes_ += known.bytes.size() + sizeof(EndpointId) + sizeof(KnownEndpoint);
   }
   if (known.batch != batch_number_) {
     known.batch = batch_number_;
