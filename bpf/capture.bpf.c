@@ -117,6 +117,14 @@ __noinline int pt_copy(struct __sk_buff *skb)
 	return PT_COUNT_SAMPLED;
 }
 
+/* The reason to count a payload of the connection under that went into the ring for `reason`. */
+static __always_inline int pt_reason_of(const struct pt_connection *connection, int reason)
+{
+	if (connection->kind)
+		return connection->kind;
+	return connection->verdict == PT_UNDECIDED ? PT_COUNT_EXAMINED : reason;
+}
+
 /* Whether the ring took any record of the connection. */
 static __always_inline int pt_is_reported(const struct pt_connection *connection)
 {
@@ -143,7 +151,7 @@ static __always_inline int pt_report(struct __sk_buff *skb, struct pt_work *work
 	}
 	if (work->packet.payload_len && connection->verdict == PT_UNDECIDED &&
 	    state->copied >= PT_UNDECIDED_BYTES)
-		return PT_COUNT_UNDECIDED;
+		return connection->kind ? connection->kind : PT_COUNT_UNDECIDED;
 	share = work->packet.payload_len ? PT_PAYLOAD_SHARE : PT_BARE_SHARE;
 	if (!pt_has_share(work, ring, share))
 		return PT_COUNT_FAIR_SHARE;
@@ -157,6 +165,7 @@ static __always_inline int pt_report(struct __sk_buff *skb, struct pt_work *work
 		if (reason == PT_COUNT_READ_FAILED)
 			return reason;
 		copied = (__u64)work->record.head_len + work->record.tail_len;
+		reason = pt_reason_of(connection, reason);
 	}
 	if (pt_submit(work, ring, copied))
 		return PT_COUNT_RING_FULL;
@@ -290,6 +299,7 @@ static __noinline int pt_track(struct __sk_buff *skb, struct pt_work *work,
 static __always_inline int pt_decide(struct __sk_buff *skb, struct pt_work *work)
 {
 	struct pt_connection *connection;
+	__u64 *opaque_reason;
 	int reason;
 
 	if (!work->packet.payload_len &&
@@ -298,6 +308,7 @@ static __always_inline int pt_decide(struct __sk_buff *skb, struct pt_work *work
 	work->now = bpf_ktime_get_ns();
 	work->beginning.is_request = 0;
 	work->beginning.is_response = 0;
+	work->beginning.is_http2 = 0;
 	work->beginning.hello = 0;
 	if (work->packet.tcp_flags & PT_TCP_SYN) {
 		pt_on_syn();
@@ -313,8 +324,9 @@ static __always_inline int pt_decide(struct __sk_buff *skb, struct pt_work *work
 		return pt_track(skb, work, connection);
 	if (!work->packet.payload_len)
 		return PT_COUNT_NO_PAYLOAD;
-	if (bpf_map_lookup_elem(&opaque, &work->key))
-		return PT_COUNT_OPAQUE;
+	opaque_reason = bpf_map_lookup_elem(&opaque, &work->key);
+	if (opaque_reason)
+		return *opaque_reason;
 	if (pt_read_beginning(skb))
 		return PT_COUNT_READ_FAILED;
 	reason = pt_open();
@@ -344,7 +356,7 @@ int pt_capture(struct __sk_buff *skb)
 	payload_len = work->packet.payload_len;
 	if (reason == PT_WALK_OK)
 		reason = pt_decide(skb, work);
-	pt_count(work->key.tap, reason, payload_len);
+	pt_count(work, reason, payload_len);
 	return 0;
 }
 

@@ -18,7 +18,7 @@
 #define PT_ABI_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-#define PT_ABI_VERSION 8
+#define PT_ABI_VERSION 9
 
 /* Taps that can be open at once. */
 #define PT_MAX_TAPS 1024
@@ -153,7 +153,8 @@ struct pt_direction_state {
 struct pt_connection {
 	__u64 opened_ns;
 	__u32 isn[2];
-	__u32 verdict; /* enum pt_verdict */
+	__u16 verdict; /* enum pt_verdict */
+	__u16 kind;    /* PT_COUNT_TLS or PT_COUNT_HTTP2 when it began so, else 0 */
 	__u32 flags;
 	struct pt_direction_state direction[2];
 	struct pt_scan scan[2]; /* by direction; last, since hardly used */
@@ -180,8 +181,8 @@ PT_ABI_ASSERT(sizeof(struct pt_feedback) == 32, "layout change: bump PT_ABI_VERS
 
 /*
  * What became of a packet. Each packet that the filter sees is counted under exactly one of the
- * reasons before PT_COUNT_REASONS, so their sum is the number of packets. Bytes are payload bytes
- * on the wire where a TCP header was read, else 0.
+ * reasons before PT_COUNT_REASONS, by its direction, so their sum is the number of packets. Bytes
+ * are payload bytes on the wire where a TCP header was read, else 0.
  */
 enum pt_count {
 	PT_COUNT_NOT_IP = 0,  /* ARP and the like */
@@ -190,11 +191,14 @@ enum pt_count {
 	PT_COUNT_MALFORMED,   /* lengths that contradict each other */
 	PT_COUNT_EXTENSIONS,  /* more IPv6 extension headers than are walked */
 	PT_COUNT_NO_PAYLOAD,  /* ACK, SYN: nothing to report */
-	PT_COUNT_COPIED,      /* payload in the ring, whole */
-	PT_COUNT_SAMPLED,     /* payload in the ring in part: beginning and end, or heads */
+	PT_COUNT_COPIED,      /* payload of HTTP in the ring, whole */
+	PT_COUNT_SAMPLED,     /* the same in part: beginning and end, or heads */
 	PT_COUNT_SKIPPED,     /* bytes of bodies whose end is known */
 	PT_COUNT_CLOSING,     /* FIN or RST without payload, in the ring */
-	PT_COUNT_OPAQUE,      /* connection that is not HTTP, a tunnel, or upgraded */
+	PT_COUNT_EXAMINED,    /* payload in the ring, of a connection not known as HTTP yet */
+	PT_COUNT_TLS,	      /* connection that began with TLS */
+	PT_COUNT_HTTP2,	      /* connection that began with HTTP/2's preface */
+	PT_COUNT_OPAQUE,      /* connection that is of another protocol, a tunnel, or upgraded */
 	PT_COUNT_MIDSTREAM,   /* no SYN seen, and it does not start like a message */
 	PT_COUNT_UNDECIDED,   /* beyond PT_UNDECIDED_BYTES of an undecided connection */
 	PT_COUNT_TABLE_FULL,  /* loss: no room in the connection table */
@@ -203,13 +207,14 @@ enum pt_count {
 	PT_COUNT_FAIR_SHARE,  /* loss: its tap holds more than its share of a ring that fills up */
 	PT_COUNT_REASONS,
 	/* Not per packet. Bytes are ring bytes, record headers included. */
-	PT_TALLY_RECORDS = 24, /* records submitted to the ring */
+	PT_TALLY_RECORDS = PT_COUNT_REASONS, /* records submitted to the ring */
 	PT_TALLY_RUNS_LOST, /* loss: runs of skipped segments that the ring or the share refused */
 	PT_TALLY_TLS,	    /* connections that began with a TLS record */
 	PT_TALLY_CONNECTIONS, /* connections put into the table */
+	PT_COUNT_SLOTS,
 };
-/* Slots per tap in the counter map: key = tap * PT_COUNT_SLOTS + enum pt_count. */
-#define PT_COUNT_SLOTS 32
+/* Key in the counter map. */
+#define PT_COUNTER(tap, reason, direction) (((tap)*PT_COUNT_SLOTS + (reason)) * 2 + (direction))
 
 struct pt_counter {
 	__u64 count;

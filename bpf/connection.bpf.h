@@ -41,6 +41,7 @@ __noinline int pt_read_beginning(struct __sk_buff *skb)
 	beginning = &work->beginning;
 	beginning->is_request = 0;
 	beginning->is_response = 0;
+	beginning->is_http2 = 0;
 	beginning->hello = 0;
 	length = work->packet.payload_len;
 	work->loaded = length <= pt_capture_bytes;
@@ -58,6 +59,7 @@ __noinline int pt_read_beginning(struct __sk_buff *skb)
 		beginning->is_response = 1;
 		return 0;
 	}
+	beginning->is_http2 = word == 0x505249202a204854ULL; /* "PRI * HT" */
 	beginning->hello = pt_hello_type(word);
 #pragma unroll
 	for (int i = 0; i < 8; i++) {
@@ -182,7 +184,7 @@ __noinline int pt_open(void)
 	struct pt_handshake *handshake;
 	struct pt_connection *connection;
 	struct pt_connection_key *key;
-	__u64 from_pod, is_tls, one = 1;
+	__u64 from_pod, is_tls, reason = PT_COUNT_OPAQUE;
 
 	if (!work)
 		return PT_COUNT_READ_FAILED;
@@ -198,7 +200,7 @@ __noinline int pt_open(void)
 		/* A server that speaks first, or a first byte of neither HTTP nor TLS. */
 		if (from_pod != client_from_pod ||
 		    (!is_tls && !pt_can_begin_message(work->beginning.first_byte))) {
-			bpf_map_update_elem(&opaque, key, &one, BPF_ANY);
+			bpf_map_update_elem(&opaque, key, &reason, BPF_ANY);
 			bpf_map_delete_elem(&handshakes, key);
 			return PT_COUNT_OPAQUE;
 		}
@@ -214,12 +216,16 @@ __noinline int pt_open(void)
 	}
 	if (work->beginning.is_request)
 		connection->verdict = PT_HTTP;
+	if (is_tls)
+		connection->kind = PT_COUNT_TLS;
+	if (work->beginning.is_http2)
+		connection->kind = PT_COUNT_HTTP2;
 	if (bpf_map_update_elem(&connections, key, connection, BPF_NOEXIST) &&
 	    !bpf_map_lookup_elem(&connections, key))
 		return PT_COUNT_TABLE_FULL;
-	pt_count(key->tap, PT_TALLY_CONNECTIONS, 0);
+	pt_count(work, PT_TALLY_CONNECTIONS, 0);
 	if (is_tls)
-		pt_count(key->tap, PT_TALLY_TLS, 0);
+		pt_count(work, PT_TALLY_TLS, 0);
 	/* It told what it knew; left in place it would pass for a new connection later. */
 	bpf_map_delete_elem(&handshakes, key);
 	return PT_COUNT_REASONS;

@@ -104,7 +104,7 @@ static __always_inline long pt_submit(struct pt_work *work, void *ring, __u64 pa
 	put = bpf_map_lookup_elem(&ring_put, &account);
 	if (put)
 		__sync_fetch_and_add(put, PT_RING_BYTES(size));
-	pt_count(work->key.tap, PT_TALLY_RECORDS, size);
+	pt_count(work, PT_TALLY_RECORDS, size);
 	return 0;
 }
 
@@ -152,7 +152,7 @@ __noinline int pt_report_run(__u64 run, __u64 direction)
 	record->payload_len = PT_RUN_END(run) - PT_RUN_SEQ(run);
 	state->reported_ns = record->time_ns;
 	if (!pt_has_share(work, ring, PT_BARE_SHARE) || pt_submit(work, ring, 0))
-		pt_count(work->key.tap, PT_TALLY_RUNS_LOST, record->payload_len);
+		pt_count(work, PT_TALLY_RUNS_LOST, record->payload_len);
 	return 0;
 }
 

@@ -75,7 +75,10 @@ struct {
 	__type(value, struct pt_handshake);
 } handshakes SEC(".maps");
 
-/* Connections nothing more is wanted of. Losing one costs a second look at its packets. */
+/*
+ * Connections nothing more is wanted of, and the reason their packets are counted under. Losing one
+ * costs a second look at its packets.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536); /* set at load */
@@ -85,7 +88,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, PT_MAX_TAPS *PT_COUNT_SLOTS);
+	__uint(max_entries, PT_COUNTER(PT_MAX_TAPS, 0, 0));
 	__type(key, __u32);
 	__type(value, struct pt_counter);
 } counters SEC(".maps");
@@ -95,6 +98,7 @@ struct pt_beginning {
 	__u64 first_byte;
 	__u64 is_request;  /* upper-case token of 3 to 7 letters, space */
 	__u64 is_response; /* "HTTP/1." */
+	__u64 is_http2;	   /* HTTP/2's preface; is_request as well */
 	__u64 hello;	   /* handshake type of a TLS hello, else 0 */
 };
 
@@ -159,9 +163,10 @@ struct {
 	__type(value, __u32);
 } programs SEC(".maps");
 
-static __always_inline void pt_count(__u32 tap, __u32 reason, __u64 bytes)
+/* Of the packet in hand. */
+static __always_inline void pt_count(const struct pt_work *work, __u32 reason, __u64 bytes)
 {
-	__u32 slot = tap * PT_COUNT_SLOTS + reason;
+	__u32 slot = PT_COUNTER(work->key.tap, reason, (__u32)work->packet.direction);
 	struct pt_counter *counter = bpf_map_lookup_elem(&counters, &slot);
 
 	if (counter) {

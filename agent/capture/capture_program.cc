@@ -146,33 +146,45 @@ absl::StatusOr<UniqueFd> CaptureProgram::MakeDispatcher(const TapId& tap, Polari
   return UniqueFd(fd);
 }
 
+void Add(TapCounters& sums, const TapCounters& more) {
+  for (size_t reason = 0; reason < sums.size(); ++reason) {
+    for (size_t direction = 0; direction < 2; ++direction) {
+      pt_counter& sum = sums[reason].by_direction[direction];
+      sum.count += more[reason].by_direction[direction].count;
+      sum.bytes += more[reason].by_direction[direction].bytes;
+    }
+  }
+}
+
 absl::StatusOr<TapCounters> CaptureProgram::ReadCounters(uint32_t slot) const {
   // One call for all: hundreds of taps are read every ten seconds.
-  std::vector<pt_counter> per_cpu(size_t{cpus_} * PT_COUNT_SLOTS);
-  uint32_t keys[PT_COUNT_SLOTS];
+  constexpr uint32_t kEntries = PT_COUNTER(1, 0, 0);
+  std::vector<pt_counter> per_cpu(size_t{cpus_} * kEntries);
+  uint32_t keys[kEntries];
   // The walk begins behind this key.
-  uint32_t before = slot * PT_COUNT_SLOTS - 1;
+  uint32_t before = PT_COUNTER(slot, 0, 0) - 1;
   uint32_t last = 0;
-  uint32_t count = PT_COUNT_SLOTS;
+  uint32_t count = kEntries;
   const int error =
       bpf_map_lookup_batch(bpf_map__fd(skeleton_->maps.counters), slot == 0 ? nullptr : &before,
                            &last, keys, per_cpu.data(), &count, nullptr);
   // ENOENT says that the map ends here as well.
-  if ((error != 0 && errno != ENOENT) || count != PT_COUNT_SLOTS) {
+  if ((error != 0 && errno != ENOENT) || count != kEntries) {
     return ErrnoStatus(errno, "read counters of tap %d", slot);
   }
   TapCounters sums{};
   for (size_t i = 0; i < per_cpu.size(); ++i) {
-    sums[i / cpus_].count += per_cpu[i].count;
-    sums[i / cpus_].bytes += per_cpu[i].bytes;
+    const size_t entry = i / cpus_;
+    pt_counter& sum = sums[entry / 2].by_direction[entry % 2];
+    sum.count += per_cpu[i].count;
+    sum.bytes += per_cpu[i].bytes;
   }
   return sums;
 }
 
 absl::Status CaptureProgram::ClearCounters(uint32_t slot) const {
   const std::vector<pt_counter> zeros(cpus_);
-  for (uint32_t reason = 0; reason < PT_COUNT_SLOTS; ++reason) {
-    const uint32_t key = slot * PT_COUNT_SLOTS + reason;
+  for (uint32_t key = PT_COUNTER(slot, 0, 0); key < PT_COUNTER(slot + 1, 0, 0); ++key) {
     if (bpf_map_update_elem(bpf_map__fd(skeleton_->maps.counters), &key, zeros.data(), BPF_ANY) !=
         0) {
       return ErrnoStatus(errno, "clear counters of tap %d", slot);

@@ -40,8 +40,19 @@ enum class Polarity : uint32_t {
   kHostSide = 1,
 };
 
+// Packets counted for one reason.
+struct TapCounter {
+  // By Direction.
+  pt_counter by_direction[2];
+
+  uint64_t count() const { return by_direction[0].count + by_direction[1].count; }
+  uint64_t bytes() const { return by_direction[0].bytes + by_direction[1].bytes; }
+};
+
 // Counters of one tap slot, summed over CPUs; indexed by enum pt_count.
-using TapCounters = std::array<pt_counter, PT_COUNT_SLOTS>;
+using TapCounters = std::array<TapCounter, PT_COUNT_SLOTS>;
+
+void Add(TapCounters& sums, const TapCounters& more);
 
 // Owns the loaded program and its maps. Thread-safe after Load: methods only call bpf(2).
 class CaptureProgram {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 namespace podtap::capture {
@@ -20,17 +21,19 @@ pt_connection_key ToKernel(const ConnectionKey& key) {
   return result;
 }
 
-// Whether the entry belongs to that very connection: the tuple may have been reused since. A value
-// begins with opened_ns.
+// The entry, if it belongs to that very connection: the tuple may have been reused since.
 template <typename Value>
-bool IsOpenedAt(int map_fd, const pt_connection_key& key, uint64_t opened_ns) {
+std::optional<Value> FindOpenedAt(int map_fd, const pt_connection_key& key, uint64_t opened_ns) {
   Value value;
-  return bpf_map_lookup_elem(map_fd, &key, &value) == 0 && value.opened_ns == opened_ns;
+  if (bpf_map_lookup_elem(map_fd, &key, &value) != 0 || value.opened_ns != opened_ns) {
+    return std::nullopt;
+  }
+  return value;
 }
 
 template <typename Value>
 void DeleteIfOpenedAt(int map_fd, const pt_connection_key& key, uint64_t opened_ns) {
-  if (IsOpenedAt<Value>(map_fd, key, opened_ns)) {
+  if (FindOpenedAt<Value>(map_fd, key, opened_ns)) {
     bpf_map_delete_elem(map_fd, &key);
   }
 }
@@ -41,13 +44,14 @@ void ConnectionMap::OnFeedback(const ConnectionKey& key, const Feedback& feedbac
   const pt_connection_key kernel_key = ToKernel(key);
   ++posted_;
   if (feedback.verdict == Verdict::kOpaque) {
-    if (!IsOpenedAt<pt_connection>(program_.connections_fd(), kernel_key,
-                                   static_cast<uint64_t>(key.opened_ns))) {
+    const std::optional<pt_connection> connection = FindOpenedAt<pt_connection>(
+        program_.connections_fd(), kernel_key, static_cast<uint64_t>(key.opened_ns));
+    if (!connection) {
       return;
     }
     // Into the one table before out of the other: a packet in between is taken for opaque.
-    const uint64_t one = 1;
-    if (bpf_map_update_elem(program_.opaque_fd(), &kernel_key, &one, BPF_ANY) != 0) {
+    const uint64_t reason = connection->kind != 0 ? connection->kind : uint64_t{PT_COUNT_OPAQUE};
+    if (bpf_map_update_elem(program_.opaque_fd(), &kernel_key, &reason, BPF_ANY) != 0) {
       ++refused_;
     }
     bpf_map_delete_elem(program_.connections_fd(), &kernel_key);

@@ -11,17 +11,52 @@ struct KernelCounter {
   bool is_loss;
 };
 
+struct ClassOfReason {
+  pt_count reason;
+  TrafficClass traffic_class;
+};
+
+// Packets with payload. What was lost is of a class as well, but nobody knows which.
+constexpr ClassOfReason kPayloadReasons[] = {
+    {PT_COUNT_COPIED, TrafficClass::kHttp1},
+    {PT_COUNT_SAMPLED, TrafficClass::kHttp1},
+    {PT_COUNT_SKIPPED, TrafficClass::kHttp1},
+    {PT_COUNT_HTTP2, TrafficClass::kHttp2},
+    {PT_COUNT_TLS, TrafficClass::kTls},
+    {PT_COUNT_OPAQUE, TrafficClass::kOther},
+    {PT_COUNT_UNDECIDED, TrafficClass::kOther},
+    {PT_COUNT_EXAMINED, TrafficClass::kUnknown},
+    {PT_COUNT_MIDSTREAM, TrafficClass::kUnknown},
+    {PT_COUNT_TABLE_FULL, TrafficClass::kUnknown},
+    {PT_COUNT_RING_FULL, TrafficClass::kUnknown},
+    {PT_COUNT_READ_FAILED, TrafficClass::kUnknown},
+    {PT_COUNT_FAIR_SHARE, TrafficClass::kUnknown},
+};
+
 constexpr KernelCounter kKernelCounters[] = {
-    {PT_COUNT_NOT_IP, "not_ip", false},           {PT_COUNT_NOT_TCP, "not_tcp", false},
-    {PT_COUNT_FRAGMENT, "fragment", false},       {PT_COUNT_MALFORMED, "malformed", false},
-    {PT_COUNT_EXTENSIONS, "extensions", false},   {PT_COUNT_NO_PAYLOAD, "no_payload", false},
-    {PT_COUNT_COPIED, "copied", false},           {PT_COUNT_SAMPLED, "sampled", false},
-    {PT_COUNT_SKIPPED, "skipped", false},         {PT_COUNT_CLOSING, "closing", false},
-    {PT_COUNT_OPAQUE, "opaque", false},           {PT_COUNT_MIDSTREAM, "midstream", false},
-    {PT_COUNT_UNDECIDED, "undecided", false},     {PT_COUNT_TABLE_FULL, "table_full", true},
-    {PT_COUNT_RING_FULL, "ring_full", true},      {PT_COUNT_READ_FAILED, "read_failed", true},
-    {PT_COUNT_FAIR_SHARE, "fair_share", true},    {PT_TALLY_RECORDS, "records", false},
-    {PT_TALLY_RUNS_LOST, "runs_lost", true},      {PT_TALLY_TLS, "tls_connections", false},
+    {PT_COUNT_NOT_IP, "not_ip", false},
+    {PT_COUNT_NOT_TCP, "not_tcp", false},
+    {PT_COUNT_FRAGMENT, "fragment", false},
+    {PT_COUNT_MALFORMED, "malformed", false},
+    {PT_COUNT_EXTENSIONS, "extensions", false},
+    {PT_COUNT_NO_PAYLOAD, "no_payload", false},
+    {PT_COUNT_COPIED, "copied", false},
+    {PT_COUNT_SAMPLED, "sampled", false},
+    {PT_COUNT_SKIPPED, "skipped", false},
+    {PT_COUNT_CLOSING, "closing", false},
+    {PT_COUNT_EXAMINED, "examined", false},
+    {PT_COUNT_TLS, "tls", false},
+    {PT_COUNT_HTTP2, "http2", false},
+    {PT_COUNT_OPAQUE, "opaque", false},
+    {PT_COUNT_MIDSTREAM, "midstream", false},
+    {PT_COUNT_UNDECIDED, "undecided", false},
+    {PT_COUNT_TABLE_FULL, "table_full", true},
+    {PT_COUNT_RING_FULL, "ring_full", true},
+    {PT_COUNT_READ_FAILED, "read_failed", true},
+    {PT_COUNT_FAIR_SHARE, "fair_share", true},
+    {PT_TALLY_RECORDS, "records", false},
+    {PT_TALLY_RUNS_LOST, "runs_lost", true},
+    {PT_TALLY_TLS, "tls_connections", false},
     {PT_TALLY_CONNECTIONS, "connections", false},
 };
 
@@ -30,13 +65,36 @@ constexpr KernelCounter kKernelCounters[] = {
 std::vector<CounterValue> NameCounters(const TapCounters& counters) {
   std::vector<CounterValue> values;
   for (const KernelCounter& counter : kKernelCounters) {
-    const pt_counter& value = counters[counter.index];
+    const TapCounter& value = counters[counter.index];
     values.push_back({.name = counter.name,
-                      .count = value.count,
-                      .bytes = value.bytes,
+                      .count = value.count(),
+                      .bytes = value.bytes(),
                       .is_loss = counter.is_loss});
   }
   return values;
+}
+
+Traffic TrafficOf(const TapCounters& counters) {
+  Traffic traffic{};
+  for (const auto& [reason, traffic_class] : kPayloadReasons) {
+    for (size_t direction = 0; direction < 2; ++direction) {
+      pt_counter& sum = traffic[static_cast<size_t>(traffic_class)].by_direction[direction];
+      sum.count += counters[reason].by_direction[direction].count;
+      sum.bytes += counters[reason].by_direction[direction].bytes;
+    }
+  }
+  return traffic;
+}
+
+TcpPackets TcpPacketsOf(const TapCounters& counters, Direction direction) {
+  const auto index = static_cast<size_t>(direction);
+  TcpPackets packets;
+  for (const auto& [reason, traffic_class] : kPayloadReasons) {
+    packets.with_payload += counters[reason].by_direction[index].count;
+  }
+  packets.all = packets.with_payload + counters[PT_COUNT_NO_PAYLOAD].by_direction[index].count +
+                counters[PT_COUNT_CLOSING].by_direction[index].count;
+  return packets;
 }
 
 }  // namespace podtap::capture

@@ -87,6 +87,14 @@ size_t TapSet::open_count() const {
   return open_.size();
 }
 
+absl::StatusOr<TapCounters> TapSet::Counters(const TapId& tap) const {
+  const std::lock_guard lock(mutex_);
+  if (!in_use_[tap.slot] || generations_[tap.slot] != tap.generation) {
+    return absl::NotFoundError("read counters: the tap is closed");
+  }
+  return program_.ReadCounters(tap.slot);
+}
+
 absl::StatusOr<TapCounters> TapSet::Totals() const {
   // Under the lock: a tap that closes meanwhile would be counted twice or not at all.
   const std::lock_guard lock(mutex_);
@@ -96,10 +104,7 @@ absl::StatusOr<TapCounters> TapSet::Totals() const {
       continue;
     }
     PODTAP_ASSIGN_OR_RETURN(const TapCounters counters, program_.ReadCounters(slot));
-    for (size_t i = 0; i < totals.size(); ++i) {
-      totals[i].count += counters[i].count;
-      totals[i].bytes += counters[i].bytes;
-    }
+    Add(totals, counters);
   }
   return totals;
 }
@@ -147,10 +152,7 @@ void TapSet::FinishClosing(const TapId& tap) {
     const absl::StatusOr<TapCounters> counters = program_.ReadCounters(tap.slot);
     // Reading one's own map fails only on a bug of ours.
     PODTAP_CHECK(counters.ok() && program_.ClearCounters(tap.slot).ok());
-    for (size_t i = 0; i < closed_totals_.size(); ++i) {
-      closed_totals_[i].count += (*counters)[i].count;
-      closed_totals_[i].bytes += (*counters)[i].bytes;
-    }
+    Add(closed_totals_, *counters);
     in_use_[tap.slot] = false;
   }
   on_closed_(tap);

@@ -40,6 +40,8 @@ class TapSet {
   bool IsBound(const TapId& tap) const;
   size_t open_count() const;
 
+  // Of one tap. kNotFound when it is closed.
+  absl::StatusOr<TapCounters> Counters(const TapId& tap) const;
   // Sums over open and closed taps since the start.
   absl::StatusOr<TapCounters> Totals() const;
 

@@ -11,6 +11,7 @@ constexpr Direction kOut = Direction::kFromPod;
 constexpr Direction kIn = Direction::kToPod;
 constexpr char kGet[] = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 constexpr char kOk[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+constexpr char kPreface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr uint32_t kIsn = 1000;
 
 // What begins a TLS record with a hello of this type in it.
@@ -25,11 +26,12 @@ Packet FromPodV6() { return FromPod().V6("2001:db8::1", "2001:db8::2"); }
 TableFrame Syn() { return {kOut, FromPod().Flags(kSyn).Seq(kIsn)}; }
 TableFrame SynV6() { return {kOut, FromPodV6().Flags(kSyn).Seq(kIsn)}; }
 
-// A request after a handshake is copied whole.
-CaptureRow Copied(std::string name, TableFrame syn, Packet packet, std::string head) {
+// The first payload after a handshake is copied whole.
+CaptureRow Copied(std::string name, TableFrame syn, Packet packet, std::string head,
+                  int reason = PT_COUNT_COPIED) {
   return {.name = std::move(name),
           .frames = {std::move(syn), {kOut, std::move(packet)}},
-          .reason = PT_COUNT_COPIED,
+          .reason = reason,
           .records = 1,
           .head = std::move(head),
           .seq = kIsn + 1,
@@ -76,7 +78,8 @@ void AddHeaderRows(std::vector<CaptureRow>& rows) {
                         FromPodV6().Extension(44, atomic_fragment).Payload(kGet), kGet));
   rows.push_back(Copied("vlan", Syn(), FromPod().Vlan(7).Payload(kGet), kGet));
   rows.push_back(Copied("qinq", SynV6(), FromPodV6().Vlan(7, 0x88a8).Vlan(8).Payload(kGet), kGet));
-  rows.push_back(Copied("padding", Syn(), FromPod().Payload("G").Padding(5), "G"));
+  rows.push_back(
+      Copied("padding", Syn(), FromPod().Payload("G").Padding(5), "G", PT_COUNT_EXAMINED));
   rows.push_back(Copied("length_zero", Syn(), FromPod().IpLength(0).Payload(kGet), kGet));
   rows.push_back(Copied("v6_length_zero", SynV6(), FromPodV6().IpLength(0).Payload(kGet), kGet));
 
@@ -110,8 +113,9 @@ void AddConnectionRows(std::vector<CaptureRow>& rows) {
   rows.push_back(Copied("unknown_method", Syn(), FromPod().Payload("x-brew / HTTP/1.1\r\n\r\n"),
                         "x-brew / HTTP/1.1\r\n\r\n"));
   rows.push_back(Copied("crlf_first", Syn(), FromPod().Payload("\r\nGET / HTTP/1.1\r\n\r\n"),
-                        "\r\nGET / HTTP/1.1\r\n\r\n"));
-  rows.push_back(Copied("one_byte", Syn(), FromPod().Payload("G"), "G"));
+                        "\r\nGET / HTTP/1.1\r\n\r\n", PT_COUNT_EXAMINED));
+  rows.push_back(Copied("one_byte", Syn(), FromPod().Payload("G"), "G", PT_COUNT_EXAMINED));
+  rows.push_back(Copied("http2", Syn(), FromPod().Payload(kPreface), kPreface, PT_COUNT_HTTP2));
   rows.push_back({.name = "served_by_pod",
                   .frames = {{kIn, ToPod().Flags(kSyn).Seq(5000)}, {kIn, ToPod().Payload(kGet)}},
                   .reason = PT_COUNT_COPIED,
@@ -142,8 +146,9 @@ void AddConnectionRows(std::vector<CaptureRow>& rows) {
                              {kIn, ToPod().Payload("220 mail ready\r\n")},
                              {kOut, FromPod().Payload(kGet)}},
                   .reason = PT_COUNT_OPAQUE});
-  rows.push_back(Copied("tls", Syn(), FromPod().Payload(HelloRecord(1)), HelloRecord(1)));
-  rows.push_back(Copied("tls_one_byte", Syn(), FromPod().Payload("\x16"), "\x16"));
+  rows.push_back(
+      Copied("tls", Syn(), FromPod().Payload(HelloRecord(1)), HelloRecord(1), PT_COUNT_TLS));
+  rows.push_back(Copied("tls_one_byte", Syn(), FromPod().Payload("\x16"), "\x16", PT_COUNT_TLS));
   rows.push_back({.name = "tls_server_first",
                   .frames = {Syn(), {kIn, ToPod().Payload(HelloRecord(2))}},
                   .reason = PT_COUNT_OPAQUE});
@@ -183,6 +188,7 @@ void AddConnectionRows(std::vector<CaptureRow>& rows) {
   rows.push_back(Midstream("midstream_options", kOut, "OPTIONS * HTTP/1.1\r\n\r\n", true));
   rows.push_back(Midstream("midstream_response", kIn, kOk, true));
   rows.push_back(Midstream("midstream_client_hello", kOut, HelloRecord(1), true));
+  rows.back().reason = PT_COUNT_TLS;
   rows.push_back(Midstream("midstream_server_hello", kIn, HelloRecord(2), false));
   rows.push_back(Midstream("midstream_tls_data", kOut, "\x17\x03\x03\x01\x01\x01\x01\x01", false));
   rows.push_back(Midstream("midstream_text", kOut, "some body text", false));

@@ -8,6 +8,7 @@
 #include <map>
 #include <thread>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_format.h"
 #include "bpf/capture_abi.h"
 #include "tests/support/capture_harness.h"
@@ -88,12 +89,14 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
     ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&any), sizeof(any)), 0);
     ASSERT_EQ(::listen(listener.get(), 1), 0);
   });
-  std::thread server([&] {
+  std::jthread server([&] {
     const UniqueFd accepted(::accept(listener.get(), nullptr, nullptr));
     char buffer[4096];
     ASSERT_EQ(::read(accepted.get(), buffer, sizeof(buffer)), static_cast<ssize_t>(request.size()));
     WriteAll(accepted.get(), response);
   });
+  // When the test ends early, it waits for nobody.
+  const absl::Cleanup stop = [&] { ::shutdown(listener.get(), SHUT_RDWR); };
   const UniqueFd client(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_in6 address = Address(param.v6, true);
   ASSERT_EQ(::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)),

@@ -207,7 +207,7 @@ TEST_F(ShardsTest, TapsComeAndGoAndTheLedgerIsAskedForWhileRequestsFlow) {
   EXPECT_EQ(events_.Of(tap), static_cast<uint64_t>(kConnections) * kRequests)
       << "lost:" << Losses();
   const capture::TapCounters totals = taps_.Totals().value();
-  EXPECT_EQ(Count(LedgerStage::kCapture, "records_read"), totals[PT_TALLY_RECORDS].count);
+  EXPECT_EQ(Count(LedgerStage::kCapture, "records_read"), totals[PT_TALLY_RECORDS].count());
   EXPECT_EQ(Count(LedgerStage::kPairing, "exchanges_sent"),
             Count(LedgerStage::kEnrichment, "exchanges"));
   EXPECT_EQ(Count(LedgerStage::kEnrichment, "events"), log_.counters().appended);

@@ -43,7 +43,7 @@ uint64_t Packets(const TapSet& taps) {
   const capture::TapCounters totals = taps.Totals().value();
   uint64_t sum = 0;
   for (size_t reason = 0; reason < PT_COUNT_REASONS; ++reason) {
-    sum += totals[reason].count;
+    sum += totals[reason].count();
   }
   return sum;
 }
@@ -81,7 +81,7 @@ TEST_F(TapSetTest, CountersOutliveTheirTapAndSlotsAreUsedAgain) {
   EXPECT_EQ(second.slot, first.slot);
   EXPECT_NE(second.generation, first.generation);
   ASSERT_TRUE(taps_.Open(second, pod.host_interface_index(), Polarity::kHostSide).ok());
-  EXPECT_EQ(program_.ReadCounters(second.slot).value()[PT_COUNT_NOT_TCP].count, 0u);
+  EXPECT_EQ(program_.ReadCounters(second.slot).value()[PT_COUNT_NOT_TCP].count(), 0u);
 }
 
 TEST_F(TapSetTest, FailedOpenGivesTheSlotBack) {

@@ -66,18 +66,18 @@ std::vector<Recorded>& CaptureHarness::Records() {
 }
 
 uint64_t CaptureHarness::Count(int reason, TapId tap) const {
-  return program_->ReadCounters(tap.slot).value()[static_cast<size_t>(reason)].count;
+  return program_->ReadCounters(tap.slot).value()[static_cast<size_t>(reason)].count();
 }
 
 uint64_t CaptureHarness::CountBytes(int reason, TapId tap) const {
-  return program_->ReadCounters(tap.slot).value()[static_cast<size_t>(reason)].bytes;
+  return program_->ReadCounters(tap.slot).value()[static_cast<size_t>(reason)].bytes();
 }
 
 uint64_t CaptureHarness::Packets() const {
   const capture::TapCounters counters = program_->ReadCounters(kTap.slot).value();
   uint64_t sum = 0;
   for (size_t reason = 0; reason < PT_COUNT_REASONS; ++reason) {
-    sum += counters[reason].count;
+    sum += counters[reason].count();
   }
   return sum;
 }
