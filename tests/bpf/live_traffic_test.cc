@@ -61,13 +61,13 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
   if (param.v6) {
     pod.AddAddresses("fd00:98::1/64", "fd00:98::2/64");
   }
-  const char* off = "ethtool -K %s tso off gso off gro off tx off sg off";
+  constexpr char kOff[] = "ethtool -K %s tso off gso off gro off tx off sg off";
   if (param.offloads == Offloads::kBigTcp && !pod.AllowBigTcp()) {
     GTEST_SKIP() << "this kernel makes no segments of more than 64 KiB";
   }
   if (param.offloads == Offloads::kOff) {
-    RunCommand(absl::StrFormat(off, pod.host_interface()));
-    RunCommand("nsenter --net=/run/netns/" + pod.name() + " " + absl::StrFormat(off, "eth0"));
+    RunCommand(absl::StrFormat(kOff, pod.host_interface()));
+    RunCommand("nsenter --net=/run/netns/" + pod.name() + " " + absl::StrFormat(kOff, "eth0"));
   }
   CaptureHarness harness({});
   harness.Attach(pod.host_interface_index());
