@@ -3,6 +3,8 @@
 #ifndef PODTAP_MAPS_BPF_H
 #define PODTAP_MAPS_BPF_H
 
+/* Which layouts this object was built with. */
+const volatile __u32 pt_abi_version = PT_ABI_VERSION;
 /* Offset of the network header: 14 on a live SOCK_RAW packet socket, 0 under test-run. */
 const volatile __u32 pt_l3_base = 14;
 /* Longest payload that is copied whole. */

@@ -85,6 +85,12 @@ absl::StatusOr<CaptureProgram> CaptureProgram::Load(const ProgramOptions& option
   if (skeleton == nullptr) {
     return ErrnoStatus(errno, "open capture program");
   }
+  if (skeleton->rodata->pt_abi_version != PT_ABI_VERSION) {
+    return absl::InternalError(absl::StrFormat(
+        "load capture program: it was built for version %d of its layouts, the agent for %d; build "
+        "both from one source",
+        skeleton->rodata->pt_abi_version, PT_ABI_VERSION));
+  }
   skeleton->rodata->pt_l3_base = options.l3_base;
   skeleton->rodata->pt_capture_bytes = options.capture_bytes;
   skeleton->rodata->pt_ring_bytes = options.ring_bytes;
