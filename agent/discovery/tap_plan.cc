@@ -5,7 +5,7 @@
 namespace podtap::discovery {
 
 bool MayBePods(const Link& link) {
-  return link.kind == "veth" && link.peer_namespace_id.has_value();
+  return (link.kind == "veth" || link.kind == "netkit") && link.peer_namespace_id.has_value();
 }
 
 std::vector<WantedTap> PlanTaps(const std::vector<Link>& links,

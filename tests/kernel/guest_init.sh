@@ -25,7 +25,9 @@ wait_for() {
   done
 }
 
-insmod /veth.ko || end "no veth"
+for module in /modules/*.ko; do
+  insmod "$module" || end "no $module"
+done
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
@@ -37,37 +39,67 @@ other_namespace() {
   [ "$(readlink /proc/"$1"/ns/net)" != "$(readlink /proc/self/ns/net)" ]
 }
 
-# pod NAME NUMBER: a named network namespace behind a veth, routed by the host. The veth's ends have
-# the names that the kernel gives them (busybox can't choose the peer's).
+# pod NAME NUMBER KIND PEER: a named network namespace behind a pair of interfaces of that kind,
+# routed by the host. PEER is the name that the kernel gives the pod's end (busybox can't choose it).
 pod() {
   unshare -n sleep 1000 &
   pid=$!
   wait_for other_namespace $pid || end "no namespace for $1"
   touch /run/netns/"$1"
   mount -o bind /proc/$pid/ns/net /run/netns/"$1"
-  ip link add host-"$1" type veth
-  ip link set veth0 netns $pid
-  ip addr add 10.99."$2".1/24 dev host-"$1"
-  ip addr add fd00:99:"$2"::1/64 dev host-"$1"
+  ip link add host-"$1" type "$3" || end "no $3"
+  ip link set "$4" netns $pid
   ip link set host-"$1" up
   nsenter -t $pid -n sh -c "
     echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
-    echo 0 >/proc/sys/net/ipv6/conf/veth0/accept_dad
+    echo 0 >/proc/sys/net/ipv6/conf/$4/accept_dad
     ip link set lo up
-    ip addr add 10.99.$2.2/24 dev veth0
-    ip addr add fd00:99:$2::2/64 dev veth0
-    ip link set veth0 up
-    ip route add default via 10.99.$2.1
-    ip -6 route add default via fd00:99:$2::1"
+    ip link set $4 up"
 }
 
-pod web 1
-web_pid=$pid
-pod client 2
-client_pid=$pid
+# address NUMBER HOST_INTERFACE POD_INTERFACE: of the newest pod.
+address() {
+  ip addr add 10.99."$1".1/24 dev "$2"
+  ip addr add fd00:99:"$1"::1/64 dev "$2"
+  nsenter -t $pid -n sh -c "
+    ip addr add 10.99.$1.2/24 dev $3
+    ip addr add fd00:99:$1::2/64 dev $3
+    ip route add default via 10.99.$1.1
+    ip -6 route add default via fd00:99:$1::1"
+}
+
+www() {
+  nsenter -t $pid -n httpd -p 8080 -h /www || end "no httpd"
+}
+
 mkdir /www
 echo hello | tee /www/index.html >/www/ready
-nsenter -t $web_pid -n httpd -p 8080 -h /www || end "no httpd"
+
+pod web 1 veth veth0
+address 1 host-web veth0
+www
+pod client 2 veth veth0
+address 2 host-client veth0
+client_pid=$pid
+
+# Tagged frames on the veth.
+pod tagged 3 veth veth0
+ip link add link host-tagged name host-tagged.7 type vlan id 7 || end "no VLAN"
+ip link set host-tagged.7 up
+nsenter -t $pid -n sh -c "
+  ip link add link veth0 name veth0.7 type vlan id 7
+  ip link set veth0.7 up"
+address 3 host-tagged.7 veth0.7
+www
+
+servers="10.99.1.2 10.99.3.2"
+# Linux 6.7.
+if grep -q ' netkit_init$' /proc/kallsyms; then
+  pod netkit 4 netkit nk0
+  address 4 host-netkit nk0
+  www
+  servers="$servers 10.99.4.2"
+fi
 
 client() {
   nsenter -t $client_pid -n "$@"
@@ -77,7 +109,9 @@ fetch() {
   client wget -q -O /dev/null "http://$1:8080$2"
 }
 
-wait_for fetch 10.99.1.2 /index.html || end "no IPv4 between pods"
+for server in $servers; do
+  wait_for fetch $server /index.html || end "no IPv4 between pods: $server"
+done
 wait_for fetch "[fd00:99:1::2]" /index.html || end "no IPv6 between pods"
 echo "guest: pods are up"
 
@@ -87,12 +121,15 @@ capabilities=-all,+bpf,+net_raw
   >/tmp/events 2>/tmp/agent.log &
 agent=$!
 
-# True when both pods' taps have reported an exchange: from here on nothing is missed.
+# True when all pods' taps have reported an exchange: from here on nothing is missed.
 is_watching() {
-  fetch 10.99.1.2 /ready
   kill -0 $agent 2>/dev/null || end_with_log "the agent ended by itself"
-  grep '/ready' /tmp/events | grep -q REPORTER_CLIENT &&
-    grep '/ready' /tmp/events | grep -q REPORTER_SERVER
+  for server in $servers; do
+    fetch $server /ready
+    for reporter in CLIENT SERVER; do
+      grep '/ready' /tmp/events | grep "\"$server\"" | grep -q REPORTER_$reporter || return 1
+    done
+  done
 }
 
 end_with_log() {
@@ -104,7 +141,9 @@ end_with_log() {
 wait_for is_watching || end_with_log "the agent shows no exchange"
 grep CapEff /proc/$agent/status | sed 's/^/guest: /'
 
-fetch 10.99.1.2 /index.html
+for server in $servers; do
+  fetch $server /index.html
+done
 fetch 10.99.1.2 /missing
 fetch "[fd00:99:1::2]" /index.html?secret=1
 printf 'POST /orders HTTP/1.0\r\nContent-Length: 5\r\n\r\n12345' |

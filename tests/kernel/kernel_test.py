@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the agent on a stock Debian kernel in QEMU (no KVM) and checks the events it prints.
 
-The guest is an initramfs with busybox, veth.ko, the agent and the libraries it links; the kernel is
-downloaded as a package, not installed. guest_init.sh is what happens inside. Exit code 77: this
+The guest is an initramfs with busybox, kernel modules, the agent and the libraries it links; the
+kernel is downloaded as a package, not installed. guest_init.sh is what happens inside. Exit code 77: this
 machine can't run it.
 """
 import argparse
@@ -20,6 +20,9 @@ BOOT_TIMEOUT_SECONDS = 60
 # CAP_BPF (39) and CAP_NET_RAW (13), nothing else.
 CAPABILITIES = (1 << 39) | (1 << 13)
 BUSYBOX = "/bin/busybox"
+# In the order of their dependencies.
+MODULES = ("drivers/net/veth", "net/llc/llc", "net/802/stp", "net/802/garp", "net/802/mrp",
+           "net/8021q/8021q")
 
 
 def run(*command, **options):
@@ -57,7 +60,7 @@ def download(image, cache):
 
 
 def unpack(package, cache):
-    """(kernel, veth module) of an image package."""
+    """(kernel, modules) of an image package."""
     root = cache / package.stem
     if not root.exists():
         partial = cache / (package.stem + ".partial")
@@ -65,8 +68,8 @@ def unpack(package, cache):
         run("dpkg", "-x", str(package), str(partial))
         partial.rename(root)
     kernel = next(root.glob("boot/vmlinuz-*"))
-    veth = next(iter(root.rglob("drivers/net/veth.ko*")))
-    return kernel, veth
+    modules = [next(root.glob(f"lib/modules/*/kernel/{module}.ko*")) for module in MODULES]
+    return kernel, modules
 
 
 def libraries(program):
@@ -78,18 +81,19 @@ def libraries(program):
     return re.findall(r"(/\S+) \(0x", output)
 
 
-def pack(root, programs, veth):
+def pack(root, programs, modules):
     """Fills `root` with the guest's files."""
     shutil.rmtree(root, ignore_errors=True)
-    for folder in ("bin", "proc", "sys", "dev", "run", "tmp"):
+    for folder in ("bin", "proc", "sys", "dev", "run", "tmp", "modules"):
         (root / folder).mkdir(parents=True)
     shutil.copy(BUSYBOX, root / "bin/busybox")
     shutil.copy(HERE / "guest_init.sh", root / "init")
     (root / "init").chmod(0o755)
-    module = veth.read_bytes()
-    if veth.suffix == ".xz":
-        module = subprocess.run(["xz", "-dc", veth], check=True, capture_output=True).stdout
-    (root / "veth.ko").write_bytes(module)
+    for number, module in enumerate(modules):
+        code = module.read_bytes()
+        if module.suffix == ".xz":
+            code = subprocess.run(["xz", "-dc", module], check=True, capture_output=True).stdout
+        (root / f"modules/{number}-{module.name.removesuffix('.xz')}").write_bytes(code)
     for source, target in programs:
         shutil.copy(source, root / target)
         run("strip", "--strip-debug", str(root / target))
@@ -124,24 +128,24 @@ def boot(kernel, initramfs):
     return output.decode("utf-8", "replace").replace("\r", "")
 
 
-def find(events, reporter, path, ip_version):
+def find(events, reporter, path, ip):
     return [
         event
         for event in events
         if event.get("reporter") == reporter
         and event.get("request", {}).get("path") == path
-        and (":" in event["destination"]["ip"]) == (ip_version == 6)
+        and event["destination"]["ip"] == ip
     ]
 
 
-def check_event(event, method, status):
+def check_event(event, method, status, pod):
     """Complaints about one event."""
     wanted = {
         "method": (event["request"].get("method"), method),
         "status": (event.get("response", {}).get("statusCode"), status),
         "outcome": (event.get("outcome"), "OUTCOME_COMPLETE"),
         "source pod": (event["source"].get("podName"), "client"),
-        "destination pod": (event["destination"].get("podName"), "web"),
+        "destination pod": (event["destination"].get("podName"), pod),
         "destination namespace": (event["destination"].get("namespace"), "netns"),
         "destination port": (event["destination"].get("port"), 8080),
         "node": (event.get("nodeName"), "guest"),
@@ -156,7 +160,7 @@ def check_event(event, method, status):
     return complaints
 
 
-def check_console(console, kernel):
+def check_console(console, kernel, has_netkit):
     """Complaints about what the guest printed."""
     if f"guest: kernel {kernel}." not in console or "guest: done" not in console:
         return ["the guest did not come to its end"]
@@ -171,19 +175,23 @@ def check_console(console, kernel):
         events = [json.loads(line) for line in lines]
     except json.JSONDecodeError as error:
         return complaints + [f"a line is not JSON: {error.doc!r}: {error}"]
-    for method, path, status, ip_version, times in (
-        ("GET", "/index.html", 200, 4, 1),
-        ("GET", "/missing", 404, 4, 1),
-        ("GET", "/index.html", 200, 6, 1),
-        ("POST", "/orders", 501, 4, 1),
-    ):
+    wanted = [
+        ("GET", "/index.html", 200, "web", "10.99.1.2"),
+        ("GET", "/missing", 404, "web", "10.99.1.2"),
+        ("GET", "/index.html", 200, "web", "fd00:99:1::2"),
+        ("POST", "/orders", 501, "web", "10.99.1.2"),
+        ("GET", "/index.html", 200, "tagged", "10.99.3.2"),
+    ]
+    if has_netkit:
+        wanted.append(("GET", "/index.html", 200, "netkit", "10.99.4.2"))
+    for method, path, status, pod, ip in wanted:
         for reporter in ("REPORTER_CLIENT", "REPORTER_SERVER"):
-            what = f"{method} {path} over IPv{ip_version} by {reporter}"
-            found = find(events, reporter, path, ip_version)
-            if len(found) != times:
-                complaints.append(f"{what}: {len(found)} events, not {times}")
+            what = f"{method} {path} at {ip} by {reporter}"
+            found = find(events, reporter, path, ip)
+            if len(found) != 1:
+                complaints.append(f"{what}: {len(found)} events, not 1")
             for event in found:
-                complaints += [f"{what}: {c}" for c in check_event(event, method, status)]
+                complaints += [f"{what}: {c}" for c in check_event(event, method, status, pod)]
     if "secret=1" in "".join(lines):
         complaints.append("a query's value left the agent")
     return complaints
@@ -201,21 +209,22 @@ def main():
     parser.add_argument("--agent", required=True, type=pathlib.Path)
     parser.add_argument("--image", required=True, help="meta package of the kernel image")
     parser.add_argument("--kernel", required=True, help="version the guest must report, e.g. 6.1")
+    parser.add_argument("--netkit", action="store_true", help="the kernel must have netkit")
     parser.add_argument("--work-dir", required=True, type=pathlib.Path)
     arguments = parser.parse_args()
     if missing_tools():
         print(f"skipped: this machine lacks {', '.join(missing_tools())}")
         return 77
     cache = arguments.work_dir / "cache"
-    kernel, veth = unpack(download(arguments.image, cache), cache)
+    kernel, modules = unpack(download(arguments.image, cache), cache)
     root = arguments.work_dir / "root"
     programs = [(arguments.agent, "podtap-agent"), (shutil.which("setpriv"), "setpriv")]
-    pack(root, programs, veth)
+    pack(root, programs, modules)
     initramfs = arguments.work_dir / "initramfs.gz"
     make_initramfs(root, initramfs)
     print(f"booting {kernel.name}, initramfs {initramfs.stat().st_size >> 20} MiB", flush=True)
     console = boot(kernel, initramfs)
-    complaints = check_console(console, arguments.kernel)
+    complaints = check_console(console, arguments.kernel, arguments.netkit)
     if complaints:
         print(console)
         print("\n".join(f"FAILED: {complaint}" for complaint in complaints))

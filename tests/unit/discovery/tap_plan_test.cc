@@ -63,6 +63,13 @@ TEST(PlanTapsTest, NamespaceThatIsNoPodsIsTappedWithoutAnOwner) {
   EXPECT_THAT(Plan({Veth(14, 5)}, {Pod("web", 3)}), ElementsAre(Brief(14, 5, "-")));
 }
 
+// The host's side of a netkit pair sees both directions, as a veth's does.
+TEST(PlanTapsTest, NetkitIsTapped) {
+  Link link = Veth(14, 3);
+  link.kind = "netkit";
+  EXPECT_THAT(Plan({link}, {Pod("web", 3)}), ElementsAre(Brief(14, 3, "web")));
+}
+
 // The host's side of a macvlan is the node's own uplink: tapping it would take in the whole node.
 TEST(PlanTapsTest, OtherKindsAreLeftAlone) {
   for (const char* kind : {"macvlan", "ipvlan", "bridge", "vxlan", ""}) {
