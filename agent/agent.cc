@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 
+#include <google/protobuf/util/json_util.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -112,9 +113,7 @@ absl::Status Agent::Start() {
                                                      .start_unix_ns = start_unix_ns},
                     *log_, clock_, [this](v1::AgentStatus& status) {
                       FillStatus(status);
-                      for (const enrichment::TlsUse& use : tls_.List()) {
-                        *status.add_tls_uses() = ToProto(use);
-                      }
+                      FillPods(status);
                     });
     client_->Start();
   }
@@ -146,7 +145,8 @@ absl::Status Agent::StartCapture() {
                       *program_, directory_, clock_, tls_, sinks, log_ ? &*log_ : nullptr));
   taps_.emplace(*program_, [this](capture::TapId tap) { shards_->TapClosed(tap); });
   PODTAP_ASSIGN_OR_RETURN(discovery::Rtnl rtnl, discovery::Rtnl::Open());
-  manager_.emplace(*taps_, directory_, *program_, std::move(rtnl), clock_);
+  manager_.emplace(*taps_, directory_, shards_->activity(), *program_, std::move(rtnl), clock_);
+  coverage_.emplace(*taps_, directory_, shards_->activity(), *manager_, clock_);
   PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::PodSource> source, StartPodSource(options_));
   PODTAP_ASSIGN_OR_RETURN(
       watcher_,
@@ -165,6 +165,7 @@ discovery::Watcher::Handlers Agent::TapHandlers() {
 absl::Status Agent::Stop() {
   stopping_ = true;
   watcher_.reset();
+  coverage_->Freeze();
   taps_->CloseAll();
   shards_->Stop();
   uint64_t unsent = 0;
@@ -211,9 +212,17 @@ void Agent::FillStatus(v1::AgentStatus& status) const {
   status.set_open_exchanges(shards_->open_exchanges());
 }
 
+void Agent::FillPods(v1::AgentStatus& status) const {
+  for (const enrichment::TlsUse& use : tls_.List()) {
+    *status.add_tls_uses() = ToProto(use);
+  }
+  coverage_->AddTo(status);
+}
+
 std::vector<AdminPage> Agent::Pages() const {
   return {{.path = "/healthz", .render = [this] { return Health(); }},
           {.path = "/readyz", .render = [this] { return Readiness(); }},
+          {.path = "/coverage", .render = [this] { return Coverage(); }, .is_large = true},
           {.path = "/metrics", .render = [this] { return Metrics(); }, .is_large = true}};
 }
 
@@ -235,9 +244,24 @@ AdminReply Agent::Readiness() const {
   return {200, "ok\n"};
 }
 
+AdminReply Agent::Coverage() const {
+  v1::AgentStatus status;
+  FillPods(status);
+  status.clear_ledger();
+  status.set_taps(static_cast<uint32_t>(taps_->open_count()));
+  std::string json;
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  if (!google::protobuf::util::MessageToJsonString(status, &json, options).ok()) {
+    return {500, "the coverage can't be printed\n"};
+  }
+  return {.status = 200, .body = std::move(json), .content_type = "application/json"};
+}
+
 AdminReply Agent::Metrics() const {
   AgentSnapshot snapshot;
   FillStatus(snapshot.status);
+  coverage_->AddTo(snapshot.status);
   snapshot.attach_delay = manager_->attach_delay();
   if (client_) {
     snapshot.exporting = {.connected = client_->connected(),

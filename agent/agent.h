@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "agent/capture/capture_program.h"
 #include "agent/capture/tap_set.h"
+#include "agent/coverage_report.h"
 #include "agent/discovery/watcher.h"
 #include "agent/enrichment/tap_directory.h"
 #include "agent/enrichment/tls_inventory.h"
@@ -45,11 +46,14 @@ class Agent {
  private:
   absl::Status StartCapture();
   discovery::Watcher::Handlers TapHandlers();
+  // Counts, but for those of pods.
   void FillStatus(v1::AgentStatus& status) const;
+  void FillPods(v1::AgentStatus& status) const;
   // What the admin port answers.
   std::vector<AdminPage> Pages() const;
   AdminReply Health() const;
   AdminReply Readiness() const;
+  AdminReply Coverage() const;
   AdminReply Metrics() const;
   void LogSummary(uint64_t unsent) const;
 
@@ -67,6 +71,7 @@ class Agent {
   std::unique_ptr<ShardSet> shards_;
   std::optional<capture::TapSet> taps_;
   std::optional<TapManager> manager_;
+  mutable std::optional<CoverageReport> coverage_;
   std::unique_ptr<discovery::Watcher> watcher_;
   std::optional<exporter::CollectorClient> client_;
   std::atomic<bool> stopping_{false};

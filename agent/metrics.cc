@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 #include <string_view>
+#include <utility>
 
+#include "absl/strings/ascii.h"
 #include "common/counter.h"
 #include "common/metrics_page.h"
 #include "common/own_metrics.h"
@@ -41,6 +44,41 @@ void AddEvents(MetricsPage& page, const v1::LedgerEntry& entry) {
   }
 }
 
+// "COVERAGE_STATE_TLS_ONLY" without its prefix -> "tls_only".
+std::string WithoutPrefix(const std::string& name, std::string_view prefix) {
+  return absl::AsciiStrToLower(name.substr(std::min(prefix.size(), name.size())));
+}
+
+void AddPod(MetricsPage& page, const v1::PodCoverage& pod) {
+  const auto labels = [&](MetricLabels more) {
+    more.insert(more.begin(), {{"k8s_namespace_name", pod.namespace_()},
+                               {"k8s_pod_name", pod.pod_name()},
+                               {"k8s_pod_uid", pod.pod_uid()}});
+    return more;
+  };
+  page.Gauge(
+      "podtap_pod_coverage", "1 for the state that says how much is seen of the pod.",
+      labels({{"state", WithoutPrefix(v1::CoverageState_Name(pod.state()), "COVERAGE_STATE_")}}),
+      1);
+  if (pod.interfaces().empty()) {
+    return;
+  }
+  page.Counter("podtap_pod_exchanges_total", "Exchanges that ended on the pod's taps.", labels({}),
+               static_cast<double>(pod.exchanges()));
+  page.Counter("podtap_pod_lost_packets_total", "Packets lost to the pod's taps.", labels({}),
+               static_cast<double>(pod.lost_packets()));
+  for (const v1::ClassTraffic& traffic : pod.traffic()) {
+    const std::string of =
+        WithoutPrefix(v1::TrafficClass_Name(traffic.traffic_class()), "TRAFFIC_CLASS_");
+    for (const auto& [direction, bytes] : {std::pair("sent", traffic.bytes_sent()),
+                                           std::pair("received", traffic.bytes_received())}) {
+      page.Counter("podtap_pod_payload_bytes_total",
+                   "Payload bytes of TCP on the pod's taps, by what they are of.",
+                   labels({{"class", of}, {"direction", direction}}), static_cast<double>(bytes));
+    }
+  }
+}
+
 }  // namespace
 
 std::string AgentMetrics(const AgentSnapshot& snapshot) {
@@ -56,6 +94,9 @@ std::string AgentMetrics(const AgentSnapshot& snapshot) {
     } else if (entry.stage() == v1::LEDGER_STAGE_EXPORTER) {
       AddEvents(page, entry);
     }
+  }
+  for (const v1::PodCoverage& pod : snapshot.status.pods()) {
+    AddPod(page, pod);
   }
   page.Gauge("podtap_agent_interfaces_attached", "Interfaces tapped.", {}, snapshot.status.taps());
   page.Histogram("podtap_agent_attach_delay_seconds",

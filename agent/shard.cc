@@ -31,7 +31,8 @@ Shard::Shard(const ShardOptions& options, const capture::CaptureProgram& program
       taps_(directory),
       enricher_(options.enricher, clock, taps_, common.book, std::move(sinks)),
       gate_(common.progress, enricher_),
-      pipeline_(options.limits, gate_, handshakes, connections_,
+      counted_(common.activity, gate_),
+      pipeline_(options.limits, counted_, handshakes, connections_,
                 {.first = ring + 1, .step = program.rings()}),
       ledger_time_ns_(clock.MonotonicNs()) {}
 
@@ -127,6 +128,7 @@ void Shard::Run() {
 
 void Shard::OnSegment(const capture::Segment& segment) {
   last_record_ns_ = segment.time_ns;
+  common_.activity.OnRecord(segment.key.tap, segment.time_ns);
   quiet_looks_ = 0;
   // A source address proves its owner, and does so before an exchange with it ends elsewhere. So
   // does the pod's part of the handshake.

@@ -1,9 +1,9 @@
 // One thread that takes records from a ring and makes events of them.
 //
-// Flow, all on the thread: RingReader -> Pipeline -> ExchangeGate -> Enricher -> sinks; what TLS
-// tells goes from the pipeline to a sink of its own. Others reach it only through TapClosed(),
-// stopping and the ledger, which is a copy made at each tick; shards meet at the address book and
-// at the progress of their rings.
+// Flow, all on the thread: RingReader -> Pipeline -> ActivitySink -> ExchangeGate -> Enricher ->
+// sinks; what TLS tells goes from the pipeline to a sink of its own. Others reach it only through
+// TapClosed(), stopping and the ledger, which is a copy made at each tick; shards meet at the
+// address book and at the progress of their rings.
 #pragma once
 
 #include <array>
@@ -26,6 +26,7 @@
 #include "agent/exporter/event_log.h"
 #include "agent/pipeline.h"
 #include "agent/ring_progress.h"
+#include "agent/tap_activity.h"
 #include "agent/tls/handshake.h"
 #include "common/clock.h"
 #include "common/counter.h"
@@ -41,6 +42,7 @@ struct ShardOptions {
 struct ShardCommon {
   enrichment::AddressBook book;
   RingProgress progress;
+  TapActivity activity;
 };
 
 class Shard {
@@ -92,6 +94,7 @@ class Shard {
   enrichment::TapReader taps_;
   enrichment::Enricher enricher_;
   ExchangeGate gate_;
+  ActivitySink counted_;
   Pipeline pipeline_;
   std::unique_ptr<capture::RingReader> reader_;
 

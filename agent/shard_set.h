@@ -34,12 +34,16 @@ class ShardSet {
   // Sums over the shards.
   std::vector<LedgerLine> Ledger() const;
   uint64_t open_exchanges() const;
+  // What the shards see on each tap.
+  TapActivity& activity() { return common_.activity; }
   // Of the shard whose last tick is the longest ago.
   int64_t ledger_time_ns() const;
 
  private:
   ShardSet(const enrichment::TapDirectory& directory, uint32_t rings)
-      : common_{.book = enrichment::AddressBook(directory), .progress = RingProgress(rings)} {}
+      : common_{.book = enrichment::AddressBook(directory),
+                .progress = RingProgress(rings),
+                .activity = {}} {}
 
   ShardCommon common_;
   std::vector<std::unique_ptr<Shard>> shards_;

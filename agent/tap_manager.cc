@@ -25,8 +25,6 @@ void TapManager::OnView(const discovery::View& view) {
   reports_lost_ = view.reports_lost;
   namespaces_left_out_ = view.namespaces_left_out;
   pods_cut_ = view.pods_cut;
-  pods_host_network_ = view.pods_host_network;
-  pods_without_interface_ = view.pods_without_interface;
   labels_left_out_ = view.labels_left_out;
   std::map<uint32_t, const discovery::WantedTap*> wanted;
   for (const discovery::WantedTap& tap : view.taps) {
@@ -56,10 +54,32 @@ void TapManager::OnView(const discovery::View& view) {
     PODTAP_LOG_INFO("no pod interface found yet; waiting for one");
   }
   idle_logged_ = idle;
-  std::erase_if(reported_, [&](uint32_t index) { return !wanted.contains(index); });
+  std::erase_if(failures_, [&](const auto& item) { return !wanted.contains(item.first); });
   std::erase_if(let_go_, [&](const auto& item) { return !wanted.contains(item.first); });
+  NoteWithoutTap(view);
   directory_.Expire(clock_.MonotonicNs());
   Sweep();
+}
+
+void TapManager::NoteWithoutTap(const discovery::View& view) {
+  auto without_tap = std::make_shared<PodsWithoutTap>();
+  without_tap->untapped = view.untapped;
+  for (const discovery::WantedTap& tap : view.taps) {
+    const auto failure = failures_.find(tap.interface_index);
+    if (tap.owner && failure != failures_.end() && !open_.contains(tap.interface_index)) {
+      without_tap->failed.push_back({.pod = tap.owner->pod.identity,
+                                     .interface_name = tap.interface_name,
+                                     .error = failure->second});
+    }
+  }
+  uint64_t host_network = 0;
+  for (const discovery::UntappedPod& pod : view.untapped) {
+    host_network += pod.reason == discovery::UntappedPod::Reason::kHostNetwork ? 1 : 0;
+  }
+  pods_host_network_ = host_network;
+  pods_without_interface_ = view.untapped.size() - host_network;
+  const std::lock_guard lock(mutex_);
+  without_tap_ = std::move(without_tap);
 }
 
 void TapManager::OnLink(const discovery::Link& link, int64_t since_ns) {
@@ -169,6 +189,7 @@ TapManager::OpenTaps::iterator TapManager::Open(const discovery::WantedTap& want
                        .opened_ns = clock_.MonotonicNs()},
               .namespace_id = wanted.namespace_id};
   // Known before its first packet can arrive.
+  activity_.Begin(*id);
   Publish(tap);
   const absl::Status status = taps_.Open(*id, wanted.interface_index, capture::Polarity::kHostSide);
   if (!status.ok()) {
@@ -179,6 +200,7 @@ TapManager::OpenTaps::iterator TapManager::Open(const discovery::WantedTap& want
   ++opened_;
   let_go_.erase(wanted.interface_index);
   NoteAttach(tap, since_ns);
+  failures_.erase(wanted.interface_index);
   Publish(tap);
   PODTAP_LOG_DEBUG("opened tap of {}", wanted.interface_name);
   return open_.insert_or_assign(wanted.interface_index, std::move(tap)).first;
@@ -190,14 +212,16 @@ void TapManager::ReportFailure(const discovery::WantedTap& wanted, const absl::S
     return;
   }
   ++failed_;
-  if (reported_.insert(wanted.interface_index).second) {
+  const bool is_new = !failures_.contains(wanted.interface_index);
+  failures_[wanted.interface_index] = std::string(status.message());
+  if (is_new) {
     PODTAP_LOG_WARN("can't tap {}: {}", wanted.interface_name, std::string(status.message()));
   }
 }
 
 void TapManager::NoteAttach(OpenTap& tap, std::optional<int64_t> since_ns) {
   // After a failure the delay would be that of another attempt.
-  if (since_ns && !reported_.contains(tap.info.interface_index)) {
+  if (since_ns && !failures_.contains(tap.info.interface_index)) {
     tap.info.attach_delay_ns = std::max<int64_t>(clock_.MonotonicNs() - *since_ns, 0);
     attach_delay_.Observe(*tap.info.attach_delay_ns);
   }

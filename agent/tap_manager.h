@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +20,7 @@
 #include "agent/capture/tap_set.h"
 #include "agent/discovery/watcher.h"
 #include "agent/enrichment/tap_directory.h"
+#include "agent/tap_activity.h"
 #include "common/clock.h"
 #include "common/counter.h"
 #include "common/histogram.h"
@@ -33,15 +34,30 @@ struct TapManagerLimits {
   size_t max_unclaimed = 256;
 };
 
+// An interface of a pod that could not be tapped.
+struct FailedTap {
+  discovery::PodIdentity pod;
+  std::string interface_name;
+  // What the kernel said.
+  std::string error;
+};
+
+// The pods that are not tapped, as of one look.
+struct PodsWithoutTap {
+  std::vector<discovery::UntappedPod> untapped;
+  std::vector<FailedTap> failed;
+};
+
 // On…() belong to discovery's thread; the rest can be asked from any.
 class TapManager {
  public:
   // All that is borrowed outlives the manager.
-  TapManager(capture::TapSet& taps, enrichment::TapDirectory& directory,
+  TapManager(capture::TapSet& taps, enrichment::TapDirectory& directory, TapActivity& activity,
              const capture::CaptureProgram& program, discovery::Rtnl rtnl, const Clock& clock,
              const TapManagerLimits& limits = {})
       : taps_(taps),
         directory_(directory),
+        activity_(activity),
         connections_(program),
         rtnl_(std::move(rtnl)),
         clock_(clock),
@@ -55,6 +71,11 @@ class TapManager {
 
   // Discovery has looked at least once.
   bool has_looked() const { return has_looked_; }
+  // As of the newest look; never null.
+  std::shared_ptr<const PodsWithoutTap> without_tap() const {
+    const std::lock_guard lock(mutex_);
+    return without_tap_;
+  }
   // Of the taps of interfaces that the agent heard of as they appeared.
   HistogramValues attach_delay() const { return attach_delay_.values(); }
 
@@ -100,6 +121,8 @@ class TapManager {
   // Opens a tap whose pod is yet to be proved; end() when it can't. `since_ns` as of Watcher.
   OpenTaps::iterator Open(const discovery::WantedTap& wanted, std::optional<int64_t> since_ns);
   void ReportFailure(const discovery::WantedTap& wanted, const absl::Status& status);
+  // Notes which pods are not tapped.
+  void NoteWithoutTap(const discovery::View& view);
   // Notes how late the tap came.
   void NoteAttach(OpenTap& tap, std::optional<int64_t> since_ns);
   // Takes what is known of the interface and its pod over, once it is proved to be the pod's.
@@ -112,6 +135,7 @@ class TapManager {
 
   capture::TapSet& taps_;
   enrichment::TapDirectory& directory_;
+  TapActivity& activity_;
   const capture::ConnectionMap connections_;
   discovery::Rtnl rtnl_;
   const Clock& clock_;
@@ -120,13 +144,16 @@ class TapManager {
   // By interface index, all three.
   OpenTaps open_;
   std::map<uint32_t, LetGo> let_go_;
-  // Failures that have been logged.
-  std::set<uint32_t> reported_;
+  // Failures that have been logged, in words.
+  std::map<uint32_t, std::string> failures_;
   // When the source began to answer, after it had not.
   bool source_answers_ = false;
   int64_t answers_since_ns_ = 0;
   bool idle_logged_ = false;
   int64_t last_sweep_ns_ = 0;
+
+  mutable std::mutex mutex_;
+  std::shared_ptr<const PodsWithoutTap> without_tap_ = std::make_shared<const PodsWithoutTap>();
 
   WorkHistogram attach_delay_;
   std::atomic<bool> has_looked_{false};

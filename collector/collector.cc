@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "collector/metrics.h"
@@ -28,6 +30,17 @@ void Configure(grpc::ServerBuilder& builder) {
   // Finds peers that went away without a word.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+}
+
+std::vector<query::AgentCoverage> CoverageOf(const ingest::IngestService& ingest) {
+  std::vector<query::AgentCoverage> agents;
+  for (ingest::AgentRegistry::Coverage& agent : ingest.registry().AllCoverage()) {
+    agents.push_back({.node_name = std::move(agent.node_name),
+                      .cluster_name = std::move(agent.cluster_name),
+                      .connected = agent.connected,
+                      .status = std::move(agent.status)});
+  }
+  return agents;
 }
 
 void AddHandshakes(v1::GetServerStatusResponse* response) {
@@ -57,7 +70,8 @@ absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(const CollectorOptio
       [ingest = collector->ingest_.get()](v1::GetServerStatusResponse* response) {
         ingest->AddStatus(response);
         AddHandshakes(response);
-      });
+      },
+      [ingest = collector->ingest_.get()] { return CoverageOf(*ingest); });
   PODTAP_RETURN_IF_ERROR(collector->Listen(options));
   if (options.tls != nullptr) {
     options.tls->Watch();

@@ -114,6 +114,8 @@ std::string CollectorMetrics(const store::sqlite::SqliteStore& store, ingest::In
                  query.list_durations());
   page.Histogram("podtap_query_duration_seconds", kQueryHelp, {{"method", "GetServerStatus"}},
                  query.status_durations());
+  page.Histogram("podtap_query_duration_seconds", kQueryHelp, {{"method", "GetCoverage"}},
+                 query.coverage_durations());
   AddProcess(page);
   return page.Text();
 }

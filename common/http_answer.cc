@@ -8,8 +8,6 @@
 namespace podtap {
 namespace {
 
-constexpr char kTextType[] = "text/plain; version=0.0.4; charset=utf-8";
-
 // A request and its response in memory.
 class MemoryStream : public httplib::Stream {
  public:
@@ -71,7 +69,7 @@ std::string AnswerRequest(std::string_view head, std::span<const AdminPage> page
         }
         response.status = reply.status;
         response.body = std::move(reply.body);
-        response.set_header("Content-Type", kTextType);
+        response.set_header("Content-Type", reply.content_type);
         return httplib::Server::HandlerResponse::Handled;
       });
   responder.Respond(stream);

@@ -12,6 +12,8 @@ namespace podtap {
 struct AdminReply {
   int status = 200;
   std::string body;
+  // Prometheus's format by default, which other plain text passes for.
+  std::string content_type = "text/plain; version=0.0.4; charset=utf-8";
 };
 
 struct AdminPage {

@@ -22,11 +22,12 @@ namespace podtap {
 namespace {
 
 // Lines that say what is there now: they go up and down.
-constexpr std::array<std::string_view, 11> kCurrent = {"namespaces_left_out",
+constexpr std::array<std::string_view, 12> kCurrent = {"namespaces_left_out",
                                                        "pods_cut",
                                                        "pods_host_network",
                                                        "labels_left_out",
                                                        "pods_without_interface",
+                                                       "pods_not_reported",
                                                        "buffered",
                                                        "open",
                                                        "addresses_known",

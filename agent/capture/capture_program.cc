@@ -152,6 +152,8 @@ absl::StatusOr<UniqueFd> CaptureProgram::MakeDispatcher(const TapId& tap, Polari
   return UniqueFd(fd);
 }
 
+static_assert(kMaxTaps == PT_MAX_TAPS);
+
 void Add(TapCounters& sums, const TapCounters& more) {
   for (size_t reason = 0; reason < sums.size(); ++reason) {
     for (size_t direction = 0; direction < 2; ++direction) {

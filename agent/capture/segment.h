@@ -31,6 +31,9 @@ struct TapId {
   }
 };
 
+// Taps that can be open at once: slots are below it.
+inline constexpr uint32_t kMaxTaps = 1024;
+
 // A connection on one tap. "Local" is the tapped pod's end.
 struct ConnectionKey {
   TapId tap;

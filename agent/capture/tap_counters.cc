@@ -74,6 +74,23 @@ std::vector<CounterValue> NameCounters(const TapCounters& counters) {
   return values;
 }
 
+uint64_t PacketsOf(const TapCounters& counters) {
+  uint64_t packets = 0;
+  for (size_t reason = 0; reason < PT_COUNT_REASONS; ++reason) {
+    packets += counters[reason].count();
+  }
+  return packets;
+}
+
+uint64_t LostPacketsOf(const TapCounters& counters) {
+  uint64_t lost = 0;
+  for (const pt_count reason :
+       {PT_COUNT_TABLE_FULL, PT_COUNT_RING_FULL, PT_COUNT_READ_FAILED, PT_COUNT_FAIR_SHARE}) {
+    lost += counters[reason].count();
+  }
+  return lost;
+}
+
 Traffic TrafficOf(const TapCounters& counters) {
   Traffic traffic{};
   for (const auto& [reason, traffic_class] : kPayloadReasons) {

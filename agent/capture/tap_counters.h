@@ -15,6 +15,11 @@ namespace podtap::capture {
 // Every counter of a tap, or of a sum over taps.
 std::vector<CounterValue> NameCounters(const TapCounters& counters);
 
+// Packets of any kind, both ways.
+uint64_t PacketsOf(const TapCounters& counters);
+// Those of them that were lost.
+uint64_t LostPacketsOf(const TapCounters& counters);
+
 // What the payloads are of that went by.
 enum class TrafficClass : uint8_t {
   kHttp1,

@@ -20,16 +20,20 @@ bool HasUnmatched(const std::vector<WantedTap>& taps) {
                      [](const WantedTap& tap) { return !tap.owner.has_value(); });
 }
 
-// Counts the pods that have no tap, by reason.
-void CountUntapped(const std::vector<Pod>& pods, const absl::flat_hash_set<std::string>& placed,
-                   View& view) {
+std::vector<UntappedPod> Untapped(const std::vector<Pod>& pods,
+                                  const absl::flat_hash_set<std::string>& placed) {
+  using Reason = UntappedPod::Reason;
+  std::vector<UntappedPod> untapped;
   for (const Pod& pod : pods) {
     if (pod.host_network) {
-      ++view.pods_host_network;
+      untapped.push_back({pod.identity, Reason::kHostNetwork});
+    } else if (pod.namespace_path.empty()) {
+      untapped.push_back({pod.identity, Reason::kNoNamespace});
     } else if (!placed.contains(pod.id)) {
-      ++view.pods_without_interface;
+      untapped.push_back({pod.identity, Reason::kNoInterface});
     }
   }
+  return untapped;
 }
 
 }  // namespace
@@ -231,7 +235,7 @@ absl::Status Watcher::Look() {
       placed_.insert(tap.owner->pod.id);
     }
   }
-  CountUntapped(pods_.pods, placed_, view);
+  view.untapped = Untapped(pods_.pods, placed_);
   // Only a source that tells of changes hears of pods late.
   has_unmatched_ = source_->changed_fd() >= 0 && HasUnmatched(view.taps);
   view.namespaces_left_out = pods_.left_out;

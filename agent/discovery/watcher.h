@@ -26,6 +26,20 @@
 
 namespace podtap::discovery {
 
+// A pod that can't be tapped.
+struct UntappedPod {
+  enum class Reason : uint8_t {
+    // It lives in the host's own network namespace.
+    kHostNetwork,
+    // No interface of the host leads to it that sees all of its traffic.
+    kNoInterface,
+    // The source can't say where its network namespace is.
+    kNoNamespace,
+  };
+  PodIdentity identity;
+  Reason reason = Reason::kNoInterface;
+};
+
 // What one look found.
 struct View {
   // Of all interfaces that may be pods'.
@@ -42,10 +56,7 @@ struct View {
   uint64_t namespaces_left_out = 0;
   // Pods of which a bound left out a label, an annotation or a container.
   uint64_t pods_cut = 0;
-  // Pods that can't be tapped: they use the host's network, or no interface of the host leads to
-  // them that sees all of their traffic.
-  uint64_t pods_host_network = 0;
-  uint64_t pods_without_interface = 0;
+  std::vector<UntappedPod> untapped;
   // Labels of all pods that DescribePod() left out.
   uint64_t labels_left_out = 0;
   // Addresses of the host's own network namespace.

@@ -90,6 +90,10 @@ class ExchangeSink {
  public:
   virtual ~ExchangeSink() = default;
   virtual void OnExchange(Exchange exchange) = 0;
+  // An exchange has begun that is going to end by one of the others.
+  virtual void OnBegin(const capture::TapId&) {}
+  // It was none after all.
+  virtual void OnUnconfirmed(const capture::TapId&) {}
 };
 
 }  // namespace podtap::pairing

@@ -156,6 +156,7 @@ void Pairer::Begin(http::RequestHead head, uint64_t begin_position, uint32_t fla
   exchange.request = std::move(head);
   request_ = Reading::kExchange;
   ++counters_->exchanges_begun;
+  sink_->OnBegin(connection_.key.tap);
 }
 
 void Pairer::OnRequestEnd(const http::MessageEnd& end) {
@@ -369,6 +370,7 @@ void Pairer::Send(std::list<Open>::iterator it, Outcome outcome) {
   exchange.outcome = outcome;
   if (!exchange.response && !confirmed_) {
     ++counters_->unconfirmed;
+    sink_->OnUnconfirmed(connection_.key.tap);
   } else {
     ++counters_->exchanges_sent;
     sink_->OnExchange(std::move(exchange));

@@ -21,7 +21,7 @@ absl::StatusOr<std::shared_ptr<AgentSession>> AgentRegistry::Connect(
   Agent& agent = agents_[hello.node_name()];
   std::shared_ptr<AgentSession> displaced = agent.session.lock();
   if (agent.epoch != hello.epoch()) {
-    agent.state.clear_status();
+    agent.status.reset();
     agent.state.clear_acked_sequence();
   }
   agent.epoch = hello.epoch();
@@ -75,10 +75,11 @@ void AgentRegistry::Heard(const std::string& node_name, const AgentSession* sess
 }
 
 void AgentRegistry::SetStatus(const std::string& node_name, const AgentSession* session,
-                              const v1::AgentStatus& status) {
+                              v1::AgentStatus status) {
+  auto shared = std::make_shared<const v1::AgentStatus>(std::move(status));
   const std::lock_guard lock(mutex_);
   if (Agent* agent = FindOwned(node_name, session)) {
-    *agent->state.mutable_status() = status;
+    agent->status = std::move(shared);
   }
 }
 
@@ -108,11 +109,29 @@ std::vector<AgentRegistry::Totals> AgentRegistry::AllTotals() const {
   return totals;
 }
 
+std::vector<AgentRegistry::Coverage> AgentRegistry::AllCoverage() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Coverage> coverage;
+  for (const auto& [name, agent] : agents_) {
+    if (agent.status != nullptr) {
+      coverage.push_back({.node_name = name,
+                          .cluster_name = agent.state.cluster_name(),
+                          .connected = agent.session_id != nullptr,
+                          .status = agent.status});
+    }
+  }
+  return coverage;
+}
+
 std::vector<v1::AgentState> AgentRegistry::Snapshot() const {
   const std::lock_guard lock(mutex_);
   std::vector<v1::AgentState> states;
   for (const auto& [name, agent] : agents_) {
     v1::AgentState& state = states.emplace_back(agent.state);
+    if (agent.status != nullptr) {
+      *state.mutable_status() = *agent.status;
+      state.mutable_status()->clear_pods();
+    }
     state.set_connected(agent.session_id != nullptr);
     state.mutable_last_seen_time()->set_seconds(agent.last_seen_ns / kNsPerSecond);
     state.mutable_last_seen_time()->set_nanos(

@@ -37,16 +37,26 @@ class AgentRegistry {
   // The others do nothing when `session` is no longer the node's.
   void Disconnect(const std::string& node_name, const AgentSession* session);
   void Heard(const std::string& node_name, const AgentSession* session, int64_t now_ns);
-  void SetStatus(const std::string& node_name, const AgentSession* session,
-                 const v1::AgentStatus& status);
+  void SetStatus(const std::string& node_name, const AgentSession* session, v1::AgentStatus status);
   void SetAcked(const std::string& node_name, const AgentSession* session, uint64_t epoch,
                 uint64_t sequence);
 
   // Whatever session is the node's.
   void CountStored(const std::string& node_name, uint64_t events);
 
-  // By node name.
+  // By node name; without the coverage of pods.
   std::vector<v1::AgentState> Snapshot() const;
+
+  // The coverage of an agent's pods.
+  struct Coverage {
+    std::string node_name;
+    std::string cluster_name;
+    bool connected = false;
+    // Newest status of the agent; never null.
+    std::shared_ptr<const v1::AgentStatus> status;
+  };
+  // Of the agents that sent a status, by node name.
+  std::vector<Coverage> AllCoverage() const;
 
   // The same in short.
   struct Totals {
@@ -59,7 +69,9 @@ class AgentRegistry {
 
  private:
   struct Agent {
+    // Without its status.
     v1::AgentState state;
+    std::shared_ptr<const v1::AgentStatus> status;
     uint64_t epoch = 0;
     int64_t last_seen_ns = 0;
     uint64_t events_stored = 0;

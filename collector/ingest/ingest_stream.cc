@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "collector/ingest/status_check.h"
 #include "common/log.h"
 #include "common/text.h"
 
@@ -13,10 +14,6 @@ namespace {
 constexpr uint32_t kProtocolVersion = 1;
 constexpr size_t kMaxNameBytes = 253;
 constexpr size_t kMaxVersionBytes = 64;
-constexpr int kMaxLedgerLines = 256;
-constexpr int kMaxTlsUses = 1024;
-constexpr int kMaxTlsProtocols = 8;
-constexpr size_t kMaxLedgerNameBytes = 64;
 // Batches of one stream that may wait for the store, and epochs that may wait for their ack.
 constexpr int kMaxInFlight = 4;
 constexpr size_t kMaxAcks = 64;
@@ -44,50 +41,6 @@ std::string CheckHello(const v1::AgentHello& hello) {
     return "epoch is 0";
   }
   return "";
-}
-
-// Keeps the lines that can be shown; returns how many could not.
-int PrepareLedger(v1::AgentStatus& status) {
-  google::protobuf::RepeatedPtrField<v1::LedgerEntry> kept;
-  for (v1::LedgerEntry& entry : *status.mutable_ledger()) {
-    const bool has_stage =
-        entry.stage() != v1::LEDGER_STAGE_UNSPECIFIED && v1::LedgerStage_IsValid(entry.stage());
-    if (kept.size() < kMaxLedgerLines && has_stage && !entry.name().empty() &&
-        entry.name().size() <= kMaxLedgerNameBytes) {
-      entry.set_name(SafeText(entry.name(), kMaxLedgerNameBytes));
-      entry.DiscardUnknownFields();
-      *kept.Add() = std::move(entry);
-    }
-  }
-  const int ignored = status.ledger_size() - kept.size();
-  *status.mutable_ledger() = std::move(kept);
-  status.DiscardUnknownFields();
-  return ignored;
-}
-
-// The same for what is told of TLS.
-int PrepareTlsUses(v1::AgentStatus& status) {
-  google::protobuf::RepeatedPtrField<v1::TlsUse> kept;
-  for (v1::TlsUse& use : *status.mutable_tls_uses()) {
-    const bool has_reporter =
-        use.reporter() != v1::REPORTER_UNSPECIFIED && v1::Reporter_IsValid(use.reporter());
-    if (kept.size() == kMaxTlsUses || !has_reporter ||
-        use.offered_protocols_size() > kMaxTlsProtocols) {
-      continue;
-    }
-    for (std::string* text :
-         {use.mutable_namespace_(), use.mutable_pod_name(), use.mutable_server_name(),
-          use.mutable_protocol_version(), use.mutable_next_protocol()}) {
-      *text = SafeText(*text, kMaxNameBytes);
-    }
-    for (std::string& protocol : *use.mutable_offered_protocols()) {
-      protocol = SafeText(protocol, kMaxNameBytes);
-    }
-    *kept.Add() = std::move(use);
-  }
-  const int ignored = status.tls_uses_size() - kept.size();
-  *status.mutable_tls_uses() = std::move(kept);
-  return ignored;
 }
 
 grpc::Status StatusOf(const v1::Close& close) {
@@ -364,8 +317,7 @@ void IngestStream::HandleDropped(const v1::DroppedRange& dropped) {
 }
 
 void IngestStream::HandleStatus(v1::AgentStatus status) {
-  service_->ledger().status_lines_ignored += static_cast<uint64_t>(PrepareLedger(status));
-  service_->ledger().status_lines_ignored += static_cast<uint64_t>(PrepareTlsUses(status));
+  service_->ledger().status_lines_ignored += static_cast<uint64_t>(PrepareStatus(status));
   service_->registry().SetStatus(hello_->node_name(), this, status);
   store::LossWrite write;
   write.origin = OriginOf(hello_->epoch());

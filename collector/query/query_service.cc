@@ -57,11 +57,13 @@ grpc::Status Stopping() { return {grpc::StatusCode::UNAVAILABLE, "the collector 
 }  // namespace
 
 QueryService::QueryService(const QueryOptions& options, store::EventStore* store,
-                           const Clock* clock, StatusSource status_source)
+                           const Clock* clock, StatusSource status_source,
+                           CoverageSource coverage_source)
     : options_(options),
       store_(store),
       clock_(clock),
       status_source_(std::move(status_source)),
+      coverage_source_(std::move(coverage_source)),
       start_time_ns_(clock->WallNs()) {}
 
 void QueryService::Stop() {
@@ -149,6 +151,12 @@ grpc::Status QueryService::GetServerStatus(grpc::ServerContext*, const v1::GetSe
     agent.mutable_status()->clear_tls_uses();
   }
   return grpc::Status::OK;
+}
+
+grpc::Status QueryService::GetCoverage(grpc::ServerContext*, const v1::GetCoverageRequest* request,
+                                       v1::GetCoverageResponse* response) {
+  const Stopwatch stopwatch(*clock_, coverage_durations_);
+  return ToGrpc(ListCoverage(coverage_source_(), *request, response));
 }
 
 }  // namespace podtap::query

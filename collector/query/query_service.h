@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 
+#include "collector/query/coverage.h"
 #include "collector/query/filter.h"
 #include "collector/store/event_store.h"
 #include "common/clock.h"
@@ -33,7 +34,7 @@ using StatusSource = std::function<void(v1::GetServerStatusResponse*)>;
 class QueryService final : public v1::QueryService::Service {
  public:
   QueryService(const QueryOptions& options, store::EventStore* store, const Clock* clock,
-               StatusSource status_source);
+               StatusSource status_source, CoverageSource coverage_source);
 
   // Makes calls that are going on end with UNAVAILABLE, and new ones too.
   void Stop();
@@ -41,6 +42,7 @@ class QueryService final : public v1::QueryService::Service {
   // How long calls took that have ended; FollowEvents has no length of its own.
   HistogramValues list_durations() const { return list_durations_.values(); }
   HistogramValues status_durations() const { return status_durations_.values(); }
+  HistogramValues coverage_durations() const { return coverage_durations_.values(); }
 
   grpc::Status ListEvents(grpc::ServerContext* context, const v1::ListEventsRequest* request,
                           v1::ListEventsResponse* response) override;
@@ -49,18 +51,22 @@ class QueryService final : public v1::QueryService::Service {
   grpc::Status GetServerStatus(grpc::ServerContext* context,
                                const v1::GetServerStatusRequest* request,
                                v1::GetServerStatusResponse* response) override;
+  grpc::Status GetCoverage(grpc::ServerContext* context, const v1::GetCoverageRequest* request,
+                           v1::GetCoverageResponse* response) override;
 
  private:
   const QueryOptions options_;
   store::EventStore* const store_;
   const Clock* const clock_;
   const StatusSource status_source_;
+  const CoverageSource coverage_source_;
   const int64_t start_time_ns_;
   std::atomic<bool> stopping_ = false;
   std::atomic<int> lists_ = 0;
   std::atomic<int> follows_ = 0;
   WorkHistogram list_durations_;
   WorkHistogram status_durations_;
+  WorkHistogram coverage_durations_;
 };
 
 }  // namespace podtap::query

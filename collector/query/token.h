@@ -32,10 +32,23 @@ struct Cursor {
 std::string EncodePageToken(const PageToken& token);
 // nullopt: not one of ours.
 std::optional<PageToken> DecodePageToken(std::string_view text);
+// Where the next page of a list of pods begins: behind this one.
+struct PodToken {
+  // Of the request.
+  uint64_t fingerprint = 0;
+  std::string node;
+  std::string name_space;
+  std::string pod;
+  std::string uid;
+};
+std::string EncodePodToken(const PodToken& token);
+std::optional<PodToken> DecodePodToken(std::string_view text);
+
 std::string EncodeCursor(const Cursor& cursor);
 std::optional<Cursor> DecodeCursor(std::string_view text);
 
 // Hash of all fields that must stay the same from page to page. Stable across restarts.
 uint64_t Fingerprint(const v1::ListEventsRequest& request);
+uint64_t Fingerprint(const v1::GetCoverageRequest& request);
 
 }  // namespace podtap::query

@@ -80,6 +80,7 @@ class Networks(unittest.TestCase):
             self.assertEqual(ends(event)[1], ("shop", "dual"))
             self.assertEqual(event["destination"]["ip"], second)
             self.assert_untapped(early, [client, web, point, dual])
+            self.assert_coverage(watched)
 
     def assert_untapped(self, agent, tapped):
         """Nothing but the pods' own interfaces is tapped, and what is left out is counted."""
@@ -92,6 +93,23 @@ class Networks(unittest.TestCase):
         # Nothing but the look that comes every few seconds finds a pod without an interface.
         for name in ("pods_host_network", "pods_without_interface"):
             fleet.wait_for(lambda name=name: current(name) == 1, name)
+
+    def assert_coverage(self, watched):
+        """Each pod's state at the collector, which hears of it every ten seconds."""
+        def states():
+            return {name: pod["coverage"]["state"].removeprefix("COVERAGE_STATE_")
+                    for name in ("client", "web", "point", "dual", "macvlan", "host")
+                    if (pod := watched.coverage(name))}
+        expected = {"client": "TAPPED", "web": "TAPPED", "point": "TAPPED", "dual": "TAPPED",
+                    "macvlan": "NO_HOST_INTERFACE", "host": "HOST_NETWORK"}
+        fleet.wait_for(lambda: states() == expected, "the states")
+        dual = watched.coverage("dual")["coverage"]
+        self.assertEqual(len(dual["interfaces"]), 2)
+        self.assertIn("macvlan", watched.coverage("macvlan")["coverage"]["reason"])
+        self.assertTrue(dual["podUid"])
+        # It came while the agent ran; client was there before.
+        self.assertIn("attachDelay", dual["interfaces"][0])
+        self.assertNotIn("attachDelay", watched.coverage("client")["coverage"]["interfaces"][0])
 
     def test_pairs_that_look_like_another_pods_interface(self):
         """Inside a pod a pair whose indexes are those of another pod's host end, and a pair between

@@ -312,6 +312,12 @@ http {{
                     if "status" in agent]
         return max(statuses, key=lambda status: status["time"])
 
+    def coverage(self, pod_name):
+        """What GetCoverage says of the pod of that name, or None."""
+        pods = json.loads(run(os.path.join(BIN, "server_status"), f"127.0.0.1:{self.port}",
+                              "coverage")).get("pods", [])
+        return next((pod for pod in pods if pod["coverage"]["podName"] == pod_name), None)
+
     def ledger(self):
         """The newest ledger of the one agent: {(stage, name): (count, bytes)}."""
         return {(entry["stage"].removeprefix("LEDGER_STAGE_"), entry["name"]):

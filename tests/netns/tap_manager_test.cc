@@ -114,8 +114,14 @@ class TapManagerTest : public ::testing::Test {
   CaptureProgram program_;
   TapDirectory directory_;
   TapSet taps_{program_, [](capture::TapId) {}};
-  TapManager manager_{
-      taps_, directory_, program_, Rtnl::Open().value(), clock_, {.unclaimed_ns = 1'500'000'000}};
+  TapActivity activity_;
+  TapManager manager_{taps_,
+                      directory_,
+                      activity_,
+                      program_,
+                      Rtnl::Open().value(),
+                      clock_,
+                      {.unclaimed_ns = 1'500'000'000}};
   std::atomic<int> views_{0};
   FakeSource* source_ = nullptr;
 };

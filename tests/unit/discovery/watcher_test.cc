@@ -38,12 +38,14 @@ TEST(WatcherTest, LooksAtOnceWhenTheSourceHasOtherPods) {
                      .cut = 6});
   EXPECT_TRUE(WaitUntil([&] {
     const std::lock_guard lock(mutex);
-    return newest.pods_host_network == 1;
+    return newest.untapped.size() == 3;
   }));
   // Not by the look that comes every few seconds.
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
   const std::lock_guard lock(mutex);
-  EXPECT_EQ(newest.pods_without_interface, 2u);
+  EXPECT_EQ(newest.untapped[0].reason, UntappedPod::Reason::kHostNetwork);
+  EXPECT_EQ(newest.untapped[1].reason, UntappedPod::Reason::kNoInterface);
+  EXPECT_EQ(newest.untapped[2].reason, UntappedPod::Reason::kNoNamespace);
   EXPECT_EQ(newest.namespaces_left_out, 5u);
   EXPECT_EQ(newest.pods_cut, 6u);
 }

@@ -1,0 +1,39 @@
+// How much is seen of a pod, and why no more: states and reasons. Pure. See docs/coverage.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/capture/tap_counters.h"
+#include "podtap/v1/ingest_service.pb.h"
+
+namespace podtap {
+
+// What is known of one pod's taps together, or of why there is none.
+struct CoverageFacts {
+  // Open taps.
+  uint32_t taps = 0;
+  // Why there is no tap, as far as known; these count when there is none.
+  bool host_network = false;
+  bool no_namespace = false;
+  // An interface of the pod that could not be tapped, and what the kernel said.
+  std::string failed_interface;
+  std::string failure;
+
+  // Exchanges, ended or open.
+  uint64_t exchanges = 0;
+  capture::Traffic traffic{};
+  // Packets of any kind, both ways.
+  uint64_t packets = 0;
+};
+
+struct Coverage {
+  v1::CoverageState state = v1::COVERAGE_STATE_UNSPECIFIED;
+  // A sentence; printable when the facts are.
+  std::string reason;
+};
+
+Coverage JudgeCoverage(const CoverageFacts& facts);
+
+}  // namespace podtap

@@ -1,0 +1,69 @@
+// Gathers from discovery, capture and the shards how much is seen of each pod.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <tuple>
+
+#include "absl/container/flat_hash_map.h"
+#include "agent/capture/tap_set.h"
+#include "agent/enrichment/tap_directory.h"
+#include "agent/tap_activity.h"
+#include "agent/tap_manager.h"
+#include "common/clock.h"
+#include "podtap/v1/ingest_service.pb.h"
+
+namespace podtap {
+
+// Thread-safe. Pods of one name, namespace and UID are one pod, whatever its interfaces.
+class CoverageReport {
+ public:
+  static constexpr size_t kMaxPods = 1024;
+
+  // All are borrowed and outlive the report.
+  CoverageReport(const capture::TapSet& taps, const enrichment::TapDirectory& directory,
+                 const TapActivity& activity, const TapManager& manager, const Clock& clock)
+      : taps_(taps), directory_(directory), activity_(activity), manager_(manager), clock_(clock) {}
+
+  // Adds the pods to the status, by namespace and name, and a line to its ledger for those that
+  // found no room. Reads the counters of all taps.
+  void AddTo(v1::AgentStatus& status);
+  // From here on AddTo() adds what is true now: taps are about to be closed because the agent
+  // stops.
+  void Freeze();
+
+ private:
+  // By namespace, name, UID.
+  using PodKey = std::tuple<std::string, std::string, std::string>;
+  struct PodEntry;
+  using PodEntries = std::map<PodKey, PodEntry>;
+  // How many packets a tap had seen, and when it was found to have seen more than before.
+  struct LastLook {
+    uint64_t packets = 0;
+    int64_t changed_ns = 0;
+  };
+  using LastLooks = absl::flat_hash_map<capture::TapId, LastLook>;
+
+  void Gather(v1::AgentStatus& status);
+  static PodEntry& EntryOf(PodEntries& pods, const discovery::PodIdentity& identity);
+  void AddUntapped(PodEntries& pods) const;
+  void AddTap(PodEntry& pod, const enrichment::TapInfo& tap, LastLooks& looks) const;
+  google::protobuf::Timestamp ToTimestamp(int64_t monotonic_ns) const;
+
+  const capture::TapSet& taps_;
+  const enrichment::TapDirectory& directory_;
+  const TapActivity& activity_;
+  const TapManager& manager_;
+  const Clock& clock_;
+
+  std::mutex mutex_;
+  // Of the taps that were open at the newest report.
+  LastLooks looks_;
+  std::optional<v1::AgentStatus> frozen_;
+};
+
+}  // namespace podtap

@@ -1,0 +1,69 @@
+#include "agent/coverage.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace podtap {
+namespace {
+
+using capture::TrafficClass;
+
+// Facts of a pod with one tap and a packet of each class.
+CoverageFacts Tapped(const std::vector<TrafficClass>& classes, uint64_t exchanges = 0) {
+  CoverageFacts facts{.taps = 1, .exchanges = exchanges, .packets = 1};
+  for (const TrafficClass traffic_class : classes) {
+    facts.traffic[static_cast<size_t>(traffic_class)].by_direction[1].count = 1;
+  }
+  return facts;
+}
+
+struct CoverageRow {
+  std::string name;
+  CoverageFacts facts;
+  v1::CoverageState state;
+  // Part of the reason.
+  std::string reason;
+};
+
+std::vector<CoverageRow> CoverageTable() {
+  using enum TrafficClass;
+  std::vector<CoverageRow> rows = {
+      {"host_network", {.host_network = true}, v1::COVERAGE_STATE_HOST_NETWORK, "node's own"},
+      {"no_interface", {}, v1::COVERAGE_STATE_NO_HOST_INTERFACE, "macvlan"},
+      {"no_namespace", {.no_namespace = true}, v1::COVERAGE_STATE_NO_HOST_INTERFACE, "runtime"},
+      {"failed",
+       {.failed_interface = "veth7", .failure = "out of luck"},
+       v1::COVERAGE_STATE_FAILED,
+       "veth7 could not be tapped: out of luck"},
+      {"http", Tapped({kHttp1}, 1), v1::COVERAGE_STATE_TAPPED, "seen"},
+      {"http_and_tls", Tapped({kHttp1, kTls}, 1), v1::COVERAGE_STATE_TAPPED, "seen"},
+      {"tls", Tapped({kTls}), v1::COVERAGE_STATE_TLS_ONLY, "TLS"},
+      {"tls_and_other", Tapped({kTls, kOther, kUnknown}), v1::COVERAGE_STATE_TLS_ONLY, "TLS"},
+      {"http2", Tapped({kHttp2, kTls}), v1::COVERAGE_STATE_NO_HTTP_SEEN, "HTTP/2"},
+      {"no_exchange", Tapped({kHttp1, kTls}), v1::COVERAGE_STATE_NO_HTTP_SEEN, "began like"},
+      {"other", Tapped({kOther}), v1::COVERAGE_STATE_NO_HTTP_SEEN, "other than HTTP"},
+      {"unknown", Tapped({kUnknown}), v1::COVERAGE_STATE_NO_HTTP_SEEN, "older than the tap"},
+      {"no_payload", Tapped({}), v1::COVERAGE_STATE_NO_HTTP_SEEN, "none of TCP with payload"},
+      {"silent", {.taps = 2}, v1::COVERAGE_STATE_NO_HTTP_SEEN, "no packet yet"},
+  };
+  // One interface failed, another is tapped.
+  rows.push_back({"failed_in_part", Tapped({kHttp1}, 3), v1::COVERAGE_STATE_TAPPED, "seen"});
+  rows.back().facts.failure = "out of luck";
+  return rows;
+}
+
+class CoverageTest : public ::testing::TestWithParam<CoverageRow> {};
+
+TEST_P(CoverageTest, StateAndReason) {
+  const Coverage coverage = JudgeCoverage(GetParam().facts);
+  EXPECT_EQ(coverage.state, GetParam().state);
+  EXPECT_NE(coverage.reason.find(GetParam().reason), std::string::npos) << coverage.reason;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CoverageTest, ::testing::ValuesIn(CoverageTable()),
+                         [](const auto& row) { return row.param.name; });
+
+}  // namespace
+}  // namespace podtap
