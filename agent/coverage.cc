@@ -71,4 +71,18 @@ Coverage JudgeCoverage(const CoverageFacts& facts) {
   return JudgeWithoutHttp(facts);
 }
 
+void LastPacket::OnLook(const capture::TapCounters& counters, int64_t last_record_ns,
+                        int64_t now_ns) {
+  const uint64_t packets = capture::PacketsOf(counters);
+  const uint64_t untimed_packets = packets - capture::TimedPacketsOf(counters);
+  // TCP without payload belongs to the records, unless there were none.
+  const bool has_records = last_record_ns > last_record_ns_;
+  if (untimed_packets != untimed_packets_ || (packets != packets_ && !has_records)) {
+    untimed_ns_ = now_ns;
+  }
+  packets_ = packets;
+  untimed_packets_ = untimed_packets;
+  last_record_ns_ = last_record_ns;
+}
+
 }  // namespace podtap

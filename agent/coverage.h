@@ -1,9 +1,9 @@
 // How much is seen of a pod, and why no more: states and reasons. Pure. See docs/coverage.md.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "agent/capture/tap_counters.h"
 #include "podtap/v1/ingest_service.pb.h"
@@ -35,5 +35,23 @@ struct Coverage {
 };
 
 Coverage JudgeCoverage(const CoverageFacts& facts);
+
+// When the newest packet of a tap came, from looks at its counters. All times are monotonic, 0
+// where there is none.
+//
+// A record tells the time of its packet. Of packets without a record a look says no more than that
+// they came since the look before: the time of the look stands for theirs.
+class LastPacket {
+ public:
+  void OnLook(const capture::TapCounters& counters, int64_t last_record_ns, int64_t now_ns);
+  int64_t time_ns() const { return std::max(last_record_ns_, untimed_ns_); }
+
+ private:
+  uint64_t packets_ = 0;
+  uint64_t untimed_packets_ = 0;
+  int64_t last_record_ns_ = 0;
+  // When a look found packets without a record.
+  int64_t untimed_ns_ = 0;
+};
 
 }  // namespace podtap

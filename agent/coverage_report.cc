@@ -67,25 +67,23 @@ void CoverageReport::AddUntapped(PodEntries& pods) const {
   }
 }
 
-void CoverageReport::AddTap(PodEntry& pod, const enrichment::TapInfo& tap, LastLooks& looks) const {
+void CoverageReport::AddTap(PodEntry& pod, const enrichment::TapInfo& tap,
+                            LastPackets& last_packets) const {
   const absl::StatusOr<capture::TapCounters> counters = taps_.Counters(tap.id);
   if (!counters.ok()) {
     // Closed meanwhile.
     return;
   }
-  LastLook look{.packets = capture::PacketsOf(*counters)};
-  const auto before = looks_.find(tap.id);
-  if (before != looks_.end() && before->second.packets == look.packets) {
-    look.changed_ns = before->second.changed_ns;
-  } else if (look.packets > 0) {
-    look.changed_ns = clock_.MonotonicNs();
-  }
-  looks[tap.id] = look;
   const TapActivity::Values activity = activity_.Get(tap.id);
+  const auto before = last_packets_.find(tap.id);
+  LastPacket last_packet = before == last_packets_.end() ? LastPacket() : before->second;
+  last_packet.OnLook(*counters, activity.last_record_ns, clock_.MonotonicNs());
+  last_packets[tap.id] = last_packet;
+  pod.last_packet_ns = std::max(pod.last_packet_ns, last_packet.time_ns());
   const capture::Traffic traffic = capture::TrafficOf(*counters);
   ++pod.facts.taps;
   pod.facts.exchanges += activity.exchanges + activity.open_exchanges;
-  pod.facts.packets += look.packets;
+  pod.facts.packets += capture::PacketsOf(*counters);
   for (size_t i = 0; i < traffic.size(); ++i) {
     for (size_t direction = 0; direction < 2; ++direction) {
       pod.facts.traffic[i].by_direction[direction].count +=
@@ -94,15 +92,15 @@ void CoverageReport::AddTap(PodEntry& pod, const enrichment::TapInfo& tap, LastL
           traffic[i].by_direction[direction].bytes;
     }
   }
-  // A record tells the time; a count that has grown, only that it was since the look before.
-  const bool only_http = pod.facts.exchanges > 0 && activity.last_record_ns > 0;
-  pod.last_packet_ns =
-      std::max(pod.last_packet_ns, only_http ? activity.last_record_ns : look.changed_ns);
   v1::PodCoverage& coverage = pod.coverage;
   coverage.set_exchanges(coverage.exchanges() + activity.exchanges);
   coverage.set_open_exchanges(coverage.open_exchanges() + activity.open_exchanges);
   coverage.set_lost_packets(coverage.lost_packets() + capture::LostPacketsOf(*counters));
-  v1::TappedInterface& tapped = *coverage.add_interfaces();
+  *coverage.add_interfaces() = Describe(tap);
+}
+
+v1::TappedInterface CoverageReport::Describe(const enrichment::TapInfo& tap) const {
+  v1::TappedInterface tapped;
   tapped.set_name(SafeText(tap.interface_name, kMaxErrorBytes));
   tapped.set_index(tap.interface_index);
   tapped.set_mode(static_cast<v1::CaptureMode>(tap.mode));
@@ -113,6 +111,7 @@ void CoverageReport::AddTap(PodEntry& pod, const enrichment::TapInfo& tap, LastL
         static_cast<int32_t>(*tap.attach_delay_ns % kNsPerSecond));
   }
   tapped.set_packets_before(tap.packets_before);
+  return tapped;
 }
 
 google::protobuf::Timestamp CoverageReport::ToTimestamp(int64_t monotonic_ns) const {
@@ -144,13 +143,13 @@ void CoverageReport::Gather(v1::AgentStatus& status) {
   AddUntapped(pods);
   enrichment::TapTable table;
   directory_.CopyTo(table);
-  LastLooks looks;
+  LastPackets last_packets;
   for (const auto& [id, entry] : table.taps) {
     if (!entry.retired && entry.tap->pod != nullptr) {
-      AddTap(EntryOf(pods, *entry.tap->pod), *entry.tap, looks);
+      AddTap(EntryOf(pods, *entry.tap->pod), *entry.tap, last_packets);
     }
   }
-  looks_ = std::move(looks);
+  last_packets_ = std::move(last_packets);
   for (auto& [key, pod] : pods) {
     if (static_cast<size_t>(status.pods_size()) == kMaxPods) {
       break;
@@ -162,8 +161,12 @@ void CoverageReport::Gather(v1::AgentStatus& status) {
     if (pod.last_packet_ns > 0) {
       *pod.coverage.mutable_last_packet_time() = ToTimestamp(pod.last_packet_ns);
     }
-    std::sort(pod.coverage.mutable_interfaces()->begin(), pod.coverage.mutable_interfaces()->end(),
+    auto& interfaces = *pod.coverage.mutable_interfaces();
+    std::sort(interfaces.begin(), interfaces.end(),
               [](const auto& a, const auto& b) { return a.index() < b.index(); });
+    if (interfaces.size() > kMaxInterfaces) {
+      interfaces.DeleteSubrange(kMaxInterfaces, interfaces.size() - kMaxInterfaces);
+    }
     *status.add_pods() = std::move(pod.coverage);
   }
   const CounterValue left_out{.name = "pods_not_reported",

@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "agent/capture/tap_set.h"
+#include "agent/coverage.h"
 #include "agent/enrichment/tap_directory.h"
 #include "agent/tap_activity.h"
 #include "agent/tap_manager.h"
@@ -23,6 +24,8 @@ namespace podtap {
 class CoverageReport {
  public:
   static constexpr size_t kMaxPods = 1024;
+  // Interfaces that are listed of a pod; its figures are of all.
+  static constexpr int kMaxInterfaces = 32;
 
   // All are borrowed and outlive the report.
   CoverageReport(const capture::TapSet& taps, const enrichment::TapDirectory& directory,
@@ -41,17 +44,13 @@ class CoverageReport {
   using PodKey = std::tuple<std::string, std::string, std::string>;
   struct PodEntry;
   using PodEntries = std::map<PodKey, PodEntry>;
-  // How many packets a tap had seen, and when it was found to have seen more than before.
-  struct LastLook {
-    uint64_t packets = 0;
-    int64_t changed_ns = 0;
-  };
-  using LastLooks = absl::flat_hash_map<capture::TapId, LastLook>;
+  using LastPackets = absl::flat_hash_map<capture::TapId, LastPacket>;
 
   void Gather(v1::AgentStatus& status);
   static PodEntry& EntryOf(PodEntries& pods, const discovery::PodIdentity& identity);
   void AddUntapped(PodEntries& pods) const;
-  void AddTap(PodEntry& pod, const enrichment::TapInfo& tap, LastLooks& looks) const;
+  void AddTap(PodEntry& pod, const enrichment::TapInfo& tap, LastPackets& last_packets) const;
+  v1::TappedInterface Describe(const enrichment::TapInfo& tap) const;
   google::protobuf::Timestamp ToTimestamp(int64_t monotonic_ns) const;
 
   const capture::TapSet& taps_;
@@ -62,7 +61,7 @@ class CoverageReport {
 
   std::mutex mutex_;
   // Of the taps that were open at the newest report.
-  LastLooks looks_;
+  LastPackets last_packets_;
   std::optional<v1::AgentStatus> frozen_;
 };
 

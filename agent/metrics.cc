@@ -4,7 +4,6 @@
 #include <array>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "common/counter.h"
@@ -70,12 +69,17 @@ void AddPod(MetricsPage& page, const v1::PodCoverage& pod) {
   for (const v1::ClassTraffic& traffic : pod.traffic()) {
     const std::string of =
         WithoutPrefix(v1::TrafficClass_Name(traffic.traffic_class()), "TRAFFIC_CLASS_");
-    for (const auto& [direction, bytes] : {std::pair("sent", traffic.bytes_sent()),
-                                           std::pair("received", traffic.bytes_received())}) {
+    const auto add = [&](std::string_view direction, uint64_t packets, uint64_t bytes) {
+      const MetricLabels all = labels({{"class", of}, {"direction", direction}});
+      page.Counter("podtap_pod_payload_packets_total",
+                   "Packets of TCP with payload on the pod's taps, by what they are of.", all,
+                   static_cast<double>(packets));
       page.Counter("podtap_pod_payload_bytes_total",
-                   "Payload bytes of TCP on the pod's taps, by what they are of.",
-                   labels({{"class", of}, {"direction", direction}}), static_cast<double>(bytes));
-    }
+                   "Payload bytes of TCP on the pod's taps, by what they are of.", all,
+                   static_cast<double>(bytes));
+    };
+    add("sent", traffic.packets_sent(), traffic.bytes_sent());
+    add("received", traffic.packets_received(), traffic.bytes_received());
   }
 }
 

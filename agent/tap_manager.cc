@@ -65,11 +65,19 @@ void TapManager::NoteWithoutTap(const discovery::View& view) {
   auto without_tap = std::make_shared<PodsWithoutTap>();
   without_tap->untapped = view.untapped;
   for (const discovery::WantedTap& tap : view.taps) {
+    const auto open = open_.find(tap.interface_index);
+    if (!tap.owner || (open != open_.end() && open->second.owner)) {
+      continue;
+    }
+    const discovery::PodIdentity& pod = tap.owner->pod.identity;
     const auto failure = failures_.find(tap.interface_index);
-    if (tap.owner && failure != failures_.end() && !open_.contains(tap.interface_index)) {
-      without_tap->failed.push_back({.pod = tap.owner->pod.identity,
-                                     .interface_name = tap.interface_name,
-                                     .error = failure->second});
+    if (open != open_.end()) {
+      without_tap->failed.push_back({pod, tap.interface_name, "it did not prove to be the pod's"});
+    } else if (failure != failures_.end()) {
+      without_tap->failed.push_back({pod, tap.interface_name, failure->second});
+    } else {
+      // It went between the look and now.
+      without_tap->untapped.push_back({pod, discovery::UntappedPod::Reason::kNoInterface});
     }
   }
   uint64_t host_network = 0;

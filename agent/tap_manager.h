@@ -38,7 +38,7 @@ struct TapManagerLimits {
 struct FailedTap {
   discovery::PodIdentity pod;
   std::string interface_name;
-  // What the kernel said.
+  // What the kernel said, or what else stood in the way.
   std::string error;
 };
 

@@ -1,5 +1,7 @@
 #include "agent/capture/tap_counters.h"
 
+#include <initializer_list>
+
 #include "bpf/capture_abi.h"
 
 namespace podtap::capture {
@@ -60,6 +62,14 @@ constexpr KernelCounter kKernelCounters[] = {
     {PT_TALLY_CONNECTIONS, "connections", false},
 };
 
+uint64_t SumOf(const TapCounters& counters, std::initializer_list<pt_count> reasons) {
+  uint64_t packets = 0;
+  for (const pt_count reason : reasons) {
+    packets += counters[reason].count();
+  }
+  return packets;
+}
+
 }  // namespace
 
 std::vector<CounterValue> NameCounters(const TapCounters& counters) {
@@ -83,12 +93,13 @@ uint64_t PacketsOf(const TapCounters& counters) {
 }
 
 uint64_t LostPacketsOf(const TapCounters& counters) {
-  uint64_t lost = 0;
-  for (const pt_count reason :
-       {PT_COUNT_TABLE_FULL, PT_COUNT_RING_FULL, PT_COUNT_READ_FAILED, PT_COUNT_FAIR_SHARE}) {
-    lost += counters[reason].count();
-  }
-  return lost;
+  return SumOf(counters, {PT_COUNT_TABLE_FULL, PT_COUNT_RING_FULL, PT_COUNT_READ_FAILED,
+                          PT_COUNT_FAIR_SHARE});
+}
+
+uint64_t TimedPacketsOf(const TapCounters& counters) {
+  return SumOf(counters, {PT_COUNT_COPIED, PT_COUNT_SAMPLED, PT_COUNT_SKIPPED, PT_COUNT_CLOSING,
+                          PT_COUNT_EXAMINED, PT_COUNT_NO_PAYLOAD});
 }
 
 Traffic TrafficOf(const TapCounters& counters) {

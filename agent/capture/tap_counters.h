@@ -19,6 +19,9 @@ std::vector<CounterValue> NameCounters(const TapCounters& counters);
 uint64_t PacketsOf(const TapCounters& counters);
 // Those of them that were lost.
 uint64_t LostPacketsOf(const TapCounters& counters);
+// Those of them that a record tells the time of, and those that come along with them: TCP without
+// payload.
+uint64_t TimedPacketsOf(const TapCounters& counters);
 
 // What the payloads are of that went by.
 enum class TrafficClass : uint8_t {

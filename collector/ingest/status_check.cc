@@ -68,15 +68,24 @@ auto KeyOf(const v1::PodCoverage& pod) {
   return std::tie(pod.namespace_(), pod.pod_name(), pod.pod_uid());
 }
 
+template <typename Message>
+void Cut(google::protobuf::RepeatedPtrField<Message>& list, int size) {
+  if (list.size() > size) {
+    list.DeleteSubrange(size, list.size() - size);
+  }
+}
+
 // The same for the coverage of pods.
 int PreparePods(v1::AgentStatus& status) {
   google::protobuf::RepeatedPtrField<v1::PodCoverage> kept;
   for (v1::PodCoverage& pod : *status.mutable_pods()) {
     const bool has_state = pod.state() != v1::COVERAGE_STATE_UNSPECIFIED;
-    if (kept.size() == kMaxPods || !has_state || pod.interfaces_size() > kMaxInterfaces ||
-        pod.traffic_size() > kMaxClasses) {
+    if (kept.size() == kMaxPods || !has_state) {
       continue;
     }
+    // A pod's state is worth more than the end of its lists.
+    Cut(*pod.mutable_interfaces(), kMaxInterfaces);
+    Cut(*pod.mutable_traffic(), kMaxClasses);
     for (std::string* text :
          {pod.mutable_namespace_(), pod.mutable_pod_name(), pod.mutable_pod_uid()}) {
       *text = SafeText(*text, kMaxNameBytes);

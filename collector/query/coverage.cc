@@ -161,16 +161,7 @@ bool AddAgent(const AgentCoverage& agent, Page& page) {
     if ((page.begin && !IsBehind(*page.begin, agent.node_name, pod)) || !page.filter.Matches(pod)) {
       continue;
     }
-    if (page.response->pods_size() == page.size || page.bytes > kMaxPageBytes) {
-      const v1::PodState& last = page.response->pods(page.response->pods_size() - 1);
-      page.response->set_next_page_token(EncodePodToken({.fingerprint = Fingerprint(page.request),
-                                                         .node = last.node_name(),
-                                                         .name_space = last.coverage().namespace_(),
-                                                         .pod = last.coverage().pod_name(),
-                                                         .uid = last.coverage().pod_uid()}));
-      return false;
-    }
-    v1::PodState& state = *page.response->add_pods();
+    v1::PodState state;
     state.set_node_name(agent.node_name);
     state.set_cluster_name(agent.cluster_name);
     state.set_agent_connected(agent.connected);
@@ -178,6 +169,17 @@ bool AddAgent(const AgentCoverage& agent, Page& page) {
     *state.mutable_coverage() = pod;
     tls.AddTo(state);
     page.bytes += state.ByteSizeLong();
+    const int pods = page.response->pods_size();
+    if (pods == page.size || (pods > 0 && page.bytes > kMaxPageBytes)) {
+      const v1::PodState& last = page.response->pods(pods - 1);
+      page.response->set_next_page_token(EncodePodToken({.fingerprint = Fingerprint(page.request),
+                                                         .node = last.node_name(),
+                                                         .name_space = last.coverage().namespace_(),
+                                                         .pod = last.coverage().pod_name(),
+                                                         .uid = last.coverage().pod_uid()}));
+      return false;
+    }
+    *page.response->add_pods() = std::move(state);
   }
   return true;
 }

@@ -98,7 +98,7 @@ class Coverage(unittest.TestCase):
             client = self.check(watched, "client", "TAPPED", "seen")
             secure = self.check(watched, "secure", "TLS_ONLY", "TLS")
             mail = self.check(watched, "mail", "NO_HTTP_SEEN", "other than HTTP")
-            silent = self.check(watched, "silent", "NO_HTTP_SEEN", "no")
+            silent = self.check(watched, "silent", "NO_HTTP_SEEN", "packet")
             self.assertNotIn("traffic", silent["coverage"])
         self.assertFalse(web.get("agentConnected", False))
         self.assertEqual(int(web["coverage"]["exchanges"]), 5)
@@ -131,9 +131,10 @@ class Coverage(unittest.TestCase):
                                       k8s_pod_name=watched.netns("secure")), 1)
         self.assertEqual(page["podtap_pod_exchanges_total"].value(
             k8s_namespace_name="netns", k8s_pod_name=watched.netns("web")), 5)
-        self.assertGreater(page["podtap_pod_payload_bytes_total"].value(
-            k8s_namespace_name="netns", k8s_pod_name=watched.netns("web"),
-            **{"class": "http1", "direction": "sent"}), 0)
+        for name in ("podtap_pod_payload_packets_total", "podtap_pod_payload_bytes_total"):
+            self.assertGreater(page[name].value(
+                k8s_namespace_name="netns", k8s_pod_name=watched.netns("web"),
+                **{"class": "http1", "direction": "sent"}), 0)
 
     def test_open_exchanges_are_told_and_a_pod_that_goes_leaves(self):
         with fleet.Fleet() as watched:

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct CoverageRow {
   // Part of the reason.
   std::string reason;
 };
+
+void PrintTo(const CoverageRow& row, std::ostream* out) { *out << row.name; }
 
 std::vector<CoverageRow> CoverageTable() {
   using enum TrafficClass;
@@ -64,6 +67,66 @@ TEST_P(CoverageTest, StateAndReason) {
 
 INSTANTIATE_TEST_SUITE_P(All, CoverageTest, ::testing::ValuesIn(CoverageTable()),
                          [](const auto& row) { return row.param.name; });
+
+// Looks at a tap's counters, ten seconds apart.
+class LastPacketTest : public ::testing::Test {
+ protected:
+  static constexpr int64_t kSecond = 1'000'000'000;
+
+  void Count(pt_count reason) { ++counters_[reason].by_direction[0].count; }
+  int64_t Look(int64_t last_record_ns = 0) {
+    now_ns_ += 10 * kSecond;
+    last_packet_.OnLook(counters_, last_record_ns, now_ns_);
+    return last_packet_.time_ns();
+  }
+
+  capture::TapCounters counters_{};
+  LastPacket last_packet_;
+  int64_t now_ns_ = 0;
+};
+
+TEST_F(LastPacketTest, ATapWithoutPacketsHasNone) {
+  EXPECT_EQ(Look(), 0);
+  EXPECT_EQ(Look(), 0);
+}
+
+TEST_F(LastPacketTest, ARecordTellsTheTimeOfItsPacketAndOfTheAcks) {
+  Count(PT_COUNT_EXAMINED);
+  Count(PT_COUNT_COPIED);
+  Count(PT_COUNT_NO_PAYLOAD);
+  EXPECT_EQ(Look(7 * kSecond), 7 * kSecond);
+  EXPECT_EQ(Look(7 * kSecond), 7 * kSecond);
+  Count(PT_COUNT_CLOSING);
+  EXPECT_EQ(Look(23 * kSecond), 23 * kSecond);
+}
+
+TEST_F(LastPacketTest, OtherPacketsAreOfTheLookThatFindsThem) {
+  Count(PT_COUNT_NOT_TCP);
+  EXPECT_EQ(Look(), 10 * kSecond);
+  EXPECT_EQ(Look(), 10 * kSecond);
+  Count(PT_COUNT_NO_PAYLOAD);
+  EXPECT_EQ(Look(), 30 * kSecond);
+}
+
+TEST_F(LastPacketTest, WhatIsNotReadKeepsAPodOfOldHttpFromLookingSilent) {
+  Count(PT_COUNT_COPIED);
+  EXPECT_EQ(Look(7 * kSecond), 7 * kSecond);
+  Count(PT_COUNT_TLS);
+  EXPECT_EQ(Look(7 * kSecond), 20 * kSecond);
+  Count(PT_COUNT_COPIED);
+  Count(PT_COUNT_OPAQUE);
+  EXPECT_EQ(Look(21 * kSecond), 30 * kSecond);
+}
+
+// Reasons that a record goes along with are no others, and the other way round.
+TEST_F(LastPacketTest, EachReasonIsTimedOrNot) {
+  for (int reason = 0; reason < PT_COUNT_REASONS; ++reason) {
+    capture::TapCounters one{};
+    one[reason].by_direction[1].count = 1;
+    EXPECT_EQ(capture::PacketsOf(one), 1u);
+    EXPECT_LE(capture::TimedPacketsOf(one) + capture::LostPacketsOf(one), 1u) << reason;
+  }
+}
 
 }  // namespace
 }  // namespace podtap

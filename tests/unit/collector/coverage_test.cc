@@ -175,6 +175,25 @@ TEST_F(CoverageQueryTest, APageEndsBeforeItsMessageIsTooLarge) {
   EXPECT_EQ(List(request).size(), 400u);
 }
 
+// The bounds of a status allow two megabytes and more of a single pod.
+TEST_F(CoverageQueryTest, ALargePodBeginsAPageOfItsOwn) {
+  v1::AgentStatus status;
+  for (int i = 0; i < 3; ++i) {
+    *status.add_pods() = Pod("shop", absl::StrFormat("web-%d", i));
+    v1::TlsUse& use = *status.add_tls_uses();
+    use.set_namespace_("shop");
+    use.set_pod_name(absl::StrFormat("web-%d", i));
+    use.set_server_name(std::string(1'900'000, 'n'));
+  }
+  agents_ = {{.node_name = "node-a",
+              .status = std::make_shared<const v1::AgentStatus>(std::move(status))}};
+  v1::GetCoverageRequest request;
+  v1::GetCoverageResponse response;
+  ASSERT_TRUE(query::ListCoverage(agents_, request, &response).ok());
+  EXPECT_EQ(response.pods_size(), 1);
+  EXPECT_EQ(List(request).size(), 3u);
+}
+
 TEST(StatusCheckTest, PodsAreSortedBoundedAndShowable) {
   v1::AgentStatus status;
   *status.add_pods() = Pod("shop", "web");
@@ -185,12 +204,14 @@ TEST(StatusCheckTest, PodsAreSortedBoundedAndShowable) {
   for (int i = 0; i < 100; ++i) {
     status.mutable_pods(4)->add_interfaces();
   }
-  EXPECT_EQ(ingest::PrepareStatus(status), 3);
-  ASSERT_EQ(status.pods_size(), 2);
+  EXPECT_EQ(ingest::PrepareStatus(status), 2);
+  ASSERT_EQ(status.pods_size(), 3);
   EXPECT_EQ(status.pods(0).namespace_(), "office");
   EXPECT_THAT(status.pods(0).pod_name(), ::testing::Not(HasSubstr("\n")));
   EXPECT_THAT(status.pods(0).pod_name(), ::testing::Not(HasSubstr("\xff")));
-  EXPECT_EQ(status.pods(1).pod_name(), "web");
+  EXPECT_EQ(status.pods(1).pod_name(), "many");
+  EXPECT_EQ(status.pods(1).interfaces_size(), 32);
+  EXPECT_EQ(status.pods(2).pod_name(), "web");
 }
 
 TEST(StatusCheckTest, ThereAreSoManyPodsAtMost) {
