@@ -141,6 +141,7 @@ absl::Status Agent::StartCapture() {
   PODTAP_ASSIGN_OR_RETURN(
       shards_,
       ShardSet::Start({.enricher = {.reporters = options_.reporters,
+                                    .traffic = options_.traffic,
                                     .hold = {.hold_ns = options_.metadata_hold_ns}}},
                       *program_, directory_, clock_, tls_, sinks, log_ ? &*log_ : nullptr));
   taps_.emplace(*program_, [this](capture::TapId tap) { shards_->TapClosed(tap); });
@@ -148,9 +149,9 @@ absl::Status Agent::StartCapture() {
   manager_.emplace(*taps_, directory_, shards_->activity(), *program_, std::move(rtnl), clock_);
   coverage_.emplace(*taps_, directory_, shards_->activity(), *manager_, clock_);
   PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::PodSource> source, StartPodSource(options_));
-  PODTAP_ASSIGN_OR_RETURN(
-      watcher_,
-      discovery::Watcher::Start(std::move(source), options_.netns_directory, TapHandlers()));
+  PODTAP_ASSIGN_OR_RETURN(watcher_,
+                          discovery::Watcher::Start(std::move(source), options_.netns_directory,
+                                                    TapHandlers(), options_.pods));
   return absl::OkStatus();
 }
 

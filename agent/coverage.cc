@@ -14,6 +14,9 @@ uint64_t PacketsOf(const CoverageFacts& facts, TrafficClass traffic_class) {
 }
 
 Coverage JudgeUntapped(const CoverageFacts& facts) {
+  if (!facts.exclusion.empty()) {
+    return {v1::COVERAGE_STATE_EXCLUDED, "the pod is not watched: " + facts.exclusion};
+  }
   if (facts.host_network) {
     return {v1::COVERAGE_STATE_HOST_NETWORK,
             "the pod uses the node's own network; its traffic can't be told from the node's"};

@@ -14,7 +14,9 @@ namespace podtap {
 struct CoverageFacts {
   // Open taps.
   uint32_t taps = 0;
-  // Why there is no tap, as far as known; these count when there is none.
+  // Why there is no tap, as far as known; these count when there is none. Of a pod that is not to
+  // be watched: why not.
+  std::string exclusion;
   bool host_network = false;
   bool no_namespace = false;
   // An interface of the pod that could not be tapped, and what the kernel said.

@@ -59,6 +59,7 @@ void CoverageReport::AddUntapped(PodEntries& pods) const {
     CoverageFacts& facts = EntryOf(pods, pod.identity).facts;
     facts.host_network = pod.reason == Reason::kHostNetwork;
     facts.no_namespace = pod.reason == Reason::kNoNamespace;
+    facts.exclusion = pod.exclusion;
   }
   for (const FailedTap& failed : without_tap->failed) {
     CoverageFacts& facts = EntryOf(pods, failed.pod).facts;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "agent/capture/capture_program.h"
 #include "agent/discovery/cri/runtime_client.h"
+#include "agent/selection_flags.h"
 #include "common/command_line.h"
 #include "common/status.h"
 #include "common/text.h"
@@ -35,6 +36,7 @@ struct Flags {
   std::string output;
   std::string reporters = "both";
   std::string metadata_hold = "2s";
+  SelectionFlags selection;
   TlsFlags tls;
 };
 
@@ -80,6 +82,7 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
                  "How long an exchange waits for the name of its pod, e.g. 2s; at most 60s")
       ->type_name("DURATION")
       ->capture_default_str();
+  AddSelectionFlags(app, flags.selection);
   AddTlsFlags(app, TlsRole::kClient, flags.tls);
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
@@ -123,6 +126,7 @@ absl::Status Check(const Flags& flags, AgentOptions& options) {
         "nowhere to send events: give --collector HOST:PORT, --stdout, or both");
   }
   PODTAP_RETURN_IF_ERROR(CheckDiscovery(flags, options));
+  PODTAP_RETURN_IF_ERROR(CheckSelection(flags.selection, options.pods, options.traffic));
   PODTAP_ASSIGN_OR_RETURN(const uint64_t ring_bytes,
                           ParseSizeBytes("--ring-bytes", flags.ring_bytes));
   if (ring_bytes > kMaxRingBytes / std::clamp<uint32_t>(options.rings, 1, PT_MAX_RINGS)) {

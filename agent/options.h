@@ -7,6 +7,7 @@
 #include <string>
 #include <variant>
 
+#include "agent/discovery/selection.h"
 #include "agent/enrichment/enricher.h"
 #include "agent/exporter/stdout_sink.h"
 #include "common/grpc_target.h"
@@ -39,6 +40,9 @@ struct AgentOptions {
   uint32_t rings = 1;
   uint32_t ring_bytes = 8 << 20;
   enrichment::ReporterFilter reporters = enrichment::ReporterFilter::kBoth;
+  // Which pods are watched, and which of their exchanges are reported.
+  discovery::PodSelection pods;
+  enrichment::TrafficSelection traffic;
   Discovery discovery = Discovery::kAuto;
   // Socket of the container runtime; the usual ones are tried when empty.
   std::string cri_socket_path;

@@ -18,6 +18,10 @@ bool IsSameOwner(const discovery::PodNamespace& a, const discovery::PodNamespace
   return a.pod.id == b.pod.id && a.device == b.device && a.inode == b.inode;
 }
 
+bool IsExcluded(const discovery::WantedTap& wanted) {
+  return wanted.owner && !wanted.owner->pod.excluded_because.empty();
+}
+
 }  // namespace
 
 void TapManager::OnView(const discovery::View& view) {
@@ -32,8 +36,12 @@ void TapManager::OnView(const discovery::View& view) {
   }
   CloseUnwanted(wanted);
   for (const discovery::WantedTap& tap : view.taps) {
+    if (IsExcluded(tap)) {
+      LeaveOut(tap);
+      continue;
+    }
     auto found = open_.find(tap.interface_index);
-    if (found == open_.end() && !IsLetGo(tap)) {
+    if (found == open_.end() && (tap.owner || !IsLetGo(tap))) {
       found = Open(tap, view.since_ns);
     }
     if (found != open_.end()) {
@@ -80,12 +88,16 @@ void TapManager::NoteWithoutTap(const discovery::View& view) {
       without_tap->untapped.push_back({pod, discovery::UntappedPod::Reason::kNoInterface});
     }
   }
+  using Reason = discovery::UntappedPod::Reason;
   uint64_t host_network = 0;
+  uint64_t excluded = 0;
   for (const discovery::UntappedPod& pod : view.untapped) {
-    host_network += pod.reason == discovery::UntappedPod::Reason::kHostNetwork ? 1 : 0;
+    host_network += pod.reason == Reason::kHostNetwork ? 1 : 0;
+    excluded += pod.reason == Reason::kExcluded ? 1 : 0;
   }
   pods_host_network_ = host_network;
-  pods_without_interface_ = view.untapped.size() - host_network;
+  pods_excluded_ = excluded;
+  pods_without_interface_ = view.untapped.size() - host_network - excluded;
   const std::lock_guard lock(mutex_);
   without_tap_ = std::move(without_tap);
 }
@@ -109,7 +121,12 @@ void TapManager::OnLink(const discovery::Link& link, int64_t since_ns) {
 void TapManager::OnOwners(const std::vector<discovery::WantedTap>& taps) {
   for (const discovery::WantedTap& tap : taps) {
     const auto found = open_.find(tap.interface_index);
-    if (found != open_.end() && !found->second.owner && IsWanted(found->second, tap)) {
+    if (found == open_.end() || found->second.owner || !IsWanted(found->second, tap)) {
+      continue;
+    }
+    if (IsExcluded(tap)) {
+      LeaveOut(tap);
+    } else {
       Update(found->second, tap);
     }
   }
@@ -273,14 +290,36 @@ void TapManager::Update(OpenTap& tap, const discovery::WantedTap& wanted) {
   }
 }
 
+void TapManager::LeaveOut(const discovery::WantedTap& wanted) {
+  const auto found = open_.find(wanted.interface_index);
+  if (found == open_.end() && IsLetGo(wanted)) {
+    return;
+  }
+  const bool had_owner = found != open_.end() && found->second.owner;
+  if (!had_owner && (!discovery::LeadsTo(wanted.interface_index, *wanted.owner, rtnl_) ||
+                     (found != open_.end() && !taps_.IsBound(found->second.info.id)))) {
+    // The next look knows more.
+    ++refuted_;
+    return;
+  }
+  PODTAP_LOG_INFO("not tapping {} of pod {}: {}", wanted.interface_name,
+                  wanted.owner->pod.identity.pod_name, wanted.owner->pod.excluded_because);
+  LetGoOf(wanted);
+  if (found != open_.end()) {
+    ++taps_excluded_;
+    found->second.info.is_excluded = true;
+    Publish(found->second);
+    Close(found);
+  }
+}
+
 void TapManager::Publish(const OpenTap& tap) {
   directory_.Publish(std::make_shared<const enrichment::TapInfo>(tap.info));
 }
 
 bool TapManager::IsLetGo(const discovery::WantedTap& wanted) const {
   const auto found = let_go_.find(wanted.interface_index);
-  return !wanted.owner && found != let_go_.end() &&
-         found->second.interface_name == wanted.interface_name &&
+  return found != let_go_.end() && found->second.interface_name == wanted.interface_name &&
          found->second.namespace_id == wanted.namespace_id;
 }
 

@@ -93,6 +93,8 @@ class TapManager {
     visit(CounterValue{.name = "pods_cut", .count = pods_cut_});
     visit(CounterValue{.name = "pods_host_network", .count = pods_host_network_});
     visit(CounterValue{.name = "pods_without_interface", .count = pods_without_interface_});
+    visit(CounterValue{.name = "pods_excluded", .count = pods_excluded_});
+    visit(CounterValue{.name = "taps_excluded", .count = taps_excluded_});
     visit(CounterValue{.name = "labels_left_out", .count = labels_left_out_});
     visit(CounterValue{.name = "connections_swept", .count = swept_});
   }
@@ -127,6 +129,9 @@ class TapManager {
   void NoteAttach(OpenTap& tap, std::optional<int64_t> since_ns);
   // Takes what is known of the interface and its pod over, once it is proved to be the pod's.
   void Update(OpenTap& tap, const discovery::WantedTap& wanted);
+  // Of an interface whose pod is known and not watched: closes the tap, if there is one, once the
+  // owner is proved. What the tap has seen and is yet to be passed on is not.
+  void LeaveOut(const discovery::WantedTap& wanted);
   void Publish(const OpenTap& tap);
   // Whether the interface was let go of, and is as it was then.
   bool IsLetGo(const discovery::WantedTap& wanted) const;
@@ -164,12 +169,14 @@ class TapManager {
   std::atomic<uint64_t> packets_before_{0};
   std::atomic<uint64_t> unclaimed_{0};
   std::atomic<uint64_t> refuted_{0};
+  std::atomic<uint64_t> taps_excluded_{0};
   // As of the newest view.
   std::atomic<uint64_t> reports_lost_{0};
   std::atomic<uint64_t> namespaces_left_out_{0};
   std::atomic<uint64_t> pods_cut_{0};
   std::atomic<uint64_t> pods_host_network_{0};
   std::atomic<uint64_t> pods_without_interface_{0};
+  std::atomic<uint64_t> pods_excluded_{0};
   std::atomic<uint64_t> labels_left_out_{0};
   std::atomic<uint64_t> swept_{0};
 };

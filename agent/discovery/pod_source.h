@@ -21,6 +21,8 @@ struct Pod {
   std::string namespace_path;
   // The pod lives in the host's own network namespace.
   bool host_network = false;
+  // Why the pod is not watched; empty when it is. No source fills this.
+  std::string excluded_because;
 
   friend bool operator==(const Pod&, const Pod&) = default;
 };

@@ -25,7 +25,9 @@ std::vector<UntappedPod> Untapped(const std::vector<Pod>& pods,
   using Reason = UntappedPod::Reason;
   std::vector<UntappedPod> untapped;
   for (const Pod& pod : pods) {
-    if (pod.host_network) {
+    if (!pod.excluded_because.empty()) {
+      untapped.push_back({pod.identity, Reason::kExcluded, pod.excluded_because});
+    } else if (pod.host_network) {
       untapped.push_back({pod.identity, Reason::kHostNetwork});
     } else if (pod.namespace_path.empty()) {
       untapped.push_back({pod.identity, Reason::kNoNamespace});
@@ -39,20 +41,22 @@ std::vector<UntappedPod> Untapped(const std::vector<Pod>& pods,
 }  // namespace
 
 Watcher::Watcher(std::unique_ptr<PodSource> source, std::string netns_directory, Handlers handlers,
-                 Rtnl rtnl, LinkEvents events)
+                 PodSelection selection, Rtnl rtnl, LinkEvents events)
     : source_(std::move(source)),
       netns_directory_(std::move(netns_directory)),
       handlers_(std::move(handlers)),
+      selection_(std::move(selection)),
       rtnl_(std::move(rtnl)),
       events_(std::move(events)) {}
 
 absl::StatusOr<std::unique_ptr<Watcher>> Watcher::Start(std::unique_ptr<PodSource> source,
                                                         const std::string& netns_directory,
-                                                        Handlers handlers) {
+                                                        Handlers handlers, PodSelection selection) {
   PODTAP_ASSIGN_OR_RETURN(Rtnl rtnl, Rtnl::Open());
   PODTAP_ASSIGN_OR_RETURN(LinkEvents events, LinkEvents::Open());
-  std::unique_ptr<Watcher> watcher(new Watcher(
-      std::move(source), netns_directory, std::move(handlers), std::move(rtnl), std::move(events)));
+  std::unique_ptr<Watcher> watcher(new Watcher(std::move(source), netns_directory,
+                                               std::move(handlers), std::move(selection),
+                                               std::move(rtnl), std::move(events)));
   PODTAP_RETURN_IF_ERROR(watcher->OpenWatches());
   watcher->thread_ = std::thread([raw = watcher.get()] { raw->Run(); });
   return watcher;
@@ -173,6 +177,7 @@ absl::Status Watcher::TakeList() {
   }
   labels_left_out_ = 0;
   for (Pod& pod : list->pods) {
+    pod.excluded_because = selection_.ReasonToExclude(pod.identity);
     labels_left_out_ += DescribePod(pod.identity);
   }
   pods_ = *std::move(list);

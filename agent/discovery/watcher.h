@@ -19,6 +19,7 @@
 #include "agent/discovery/look_schedule.h"
 #include "agent/discovery/pod_source.h"
 #include "agent/discovery/rtnl.h"
+#include "agent/discovery/selection.h"
 #include "agent/discovery/tap_plan.h"
 #include "common/clock.h"
 #include "common/ip_address.h"
@@ -26,7 +27,7 @@
 
 namespace podtap::discovery {
 
-// A pod that can't be tapped.
+// A pod that can't be tapped, or is not to be.
 struct UntappedPod {
   enum class Reason : uint8_t {
     // It lives in the host's own network namespace.
@@ -35,9 +36,13 @@ struct UntappedPod {
     kNoInterface,
     // The source can't say where its network namespace is.
     kNoNamespace,
+    // The selection leaves it out, wherever it lives.
+    kExcluded,
   };
   PodIdentity identity;
   Reason reason = Reason::kNoInterface;
+  // With kExcluded: why; see PodSelection::ReasonToExclude().
+  std::string exclusion;
 };
 
 // What one look found.
@@ -78,15 +83,17 @@ class Watcher {
   };
 
   // Opens the sockets and starts the thread. A change in `netns_directory` is a reason to look.
+  // Pods that `selection` leaves out are told of as such.
   static absl::StatusOr<std::unique_ptr<Watcher>> Start(std::unique_ptr<PodSource> source,
                                                         const std::string& netns_directory,
-                                                        Handlers handlers);
+                                                        Handlers handlers,
+                                                        PodSelection selection = {});
   // Stops the thread and waits for it.
   ~Watcher();
 
  private:
   Watcher(std::unique_ptr<PodSource> source, std::string netns_directory, Handlers handlers,
-          Rtnl rtnl, LinkEvents events);
+          PodSelection selection, Rtnl rtnl, LinkEvents events);
   absl::Status OpenWatches();
   // Watches the directory, once it exists.
   void WatchDirectory();
@@ -107,6 +114,7 @@ class Watcher {
   const std::unique_ptr<PodSource> source_;
   const std::string netns_directory_;
   const Handlers handlers_;
+  const PodSelection selection_;
   const SystemClock clock_;
   Rtnl rtnl_;
   LinkEvents events_;

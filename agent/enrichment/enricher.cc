@@ -25,6 +25,20 @@ bool EqualsIgnoreCase(std::string_view a, std::string_view lower) {
          });
 }
 
+// By the first user agent that the request names.
+bool IsProbe(const http::HeaderMap& headers) {
+  for (size_t i = 0; i < headers.size(); ++i) {
+    if (const http::HeaderField field = headers[i]; EqualsIgnoreCase(field.name, "user-agent")) {
+      return field.value.starts_with(kProbeUserAgent);
+    }
+  }
+  return false;
+}
+
+bool Holds(const std::vector<uint16_t>& ports, uint16_t port) {
+  return std::find(ports.begin(), ports.end(), port) != ports.end();
+}
+
 bool IsEventStream(std::string_view content_type) {
   std::string_view type = content_type.substr(0, content_type.find(';'));
   while (type.ends_with(' ')) {
@@ -43,6 +57,7 @@ uint64_t Since(int64_t start_ns, int64_t time_ns) {
 Enricher::Enricher(const EnricherOptions& options, const Clock& clock, TapReader& taps,
                    AddressBook& book, std::vector<EventSink*> sinks)
     : reporters_(options.reporters),
+      traffic_(options.traffic),
       allowed_(options.allowed_headers),
       clock_(clock),
       taps_(taps),
@@ -62,10 +77,40 @@ bool Enricher::IsExcluded(bool pod_is_client) const {
   return false;
 }
 
-void Enricher::OnExchange(pairing::Exchange exchange) {
-  ++counters_.exchanges;
+bool Enricher::LeaveOut(const pairing::Exchange& exchange) {
   if (IsExcluded(exchange.pod_is_client)) {
     ++counters_.excluded_by_reporters;
+    return true;
+  }
+  const capture::ConnectionKey& key = exchange.connection;
+  const uint16_t port = exchange.pod_is_client ? key.remote_port : key.local_port;
+  if (Holds(traffic_.exclude_ports, port) ||
+      (!traffic_.include_ports.empty() && !Holds(traffic_.include_ports, port))) {
+    ++counters_.excluded_by_port;
+    return true;
+  }
+  if (traffic_.exclude_probes && IsProbe(exchange.request.headers)) {
+    ++counters_.excluded_probes;
+    return true;
+  }
+  return false;
+}
+
+bool Enricher::LeaveOut(const Ends& ends) {
+  if (ends.tap->is_excluded) {
+    ++counters_.excluded_by_pod;
+    return true;
+  }
+  if (traffic_.only_known_pods && ends.local.pod == nullptr) {
+    ++counters_.excluded_unnamed;
+    return true;
+  }
+  return false;
+}
+
+void Enricher::OnExchange(pairing::Exchange exchange) {
+  ++counters_.exchanges;
+  if (LeaveOut(exchange)) {
     return;
   }
   const bool has_waiting = !hold_.empty();
@@ -87,7 +132,9 @@ void Enricher::OnExchange(pairing::Exchange exchange) {
     UpdateHeld();
     return;
   }
-  PassOn(std::move(exchange), *std::move(ends));
+  if (!LeaveOut(*ends)) {
+    PassOn(std::move(exchange), *std::move(ends));
+  }
 }
 
 void Enricher::OnTick(int64_t now_ns) {
@@ -136,6 +183,9 @@ void Enricher::LetGo(pairing::Exchange exchange, std::optional<Ends> ends, uint6
     ++counters_.tap_unknown;
     return;
   }
+  if (LeaveOut(*ends)) {
+    return;
+  }
   const bool is_named = ends->local.pod != nullptr && !ends->are_awaited;
   ++(is_named ? counters_.hold_named : unnamed);
   PassOn(std::move(exchange), *std::move(ends));
@@ -159,6 +209,10 @@ std::optional<Enricher::Ends> Enricher::FindEnds(const pairing::Exchange& exchan
     ends.local.kind = EndpointKind::kPod;
     ends.local.metadata_state = tap->retired ? MetadataState::kStale : MetadataState::kResolved;
     ends.local.pod = tap->tap->pod;
+  }
+  if (tap->tap->is_excluded) {
+    ends.are_awaited = false;
+    return ends;
   }
   ends.remote =
       NameFarEnd(key.remote, key.remote_port, exchange.request.start_ns, ends.are_awaited);
@@ -263,7 +317,7 @@ void Enricher::FillRequest(const pairing::Exchange& exchange) {
   }
   FillFromHeader(head.headers, request.headers, "user-agent", request.user_agent);
   FillFromHeader(head.headers, request.headers, "content-type", request.content_type);
-  event_.is_probe = request.user_agent.starts_with(kProbeUserAgent);
+  event_.is_probe = IsProbe(head.headers);
   FillTrace(head.headers);
 }
 

@@ -22,19 +22,39 @@ namespace podtap::enrichment {
 // Which reports are wanted: of the client's tap, of the server's, or both.
 enum class ReporterFilter : uint8_t { kBoth, kClient, kServer };
 
+// Which exchanges are wanted. Those of pods that are not watched never are.
+struct TrafficSelection {
+  // Ports of servers, as the tapped pod sees them; all when empty.
+  std::vector<uint16_t> include_ports;
+  std::vector<uint16_t> exclude_ports;
+  // Leave out what the kubelet asks to see whether a pod is well.
+  bool exclude_probes = false;
+  // Not all pods are watched: while a tap's pod is not known, nobody can tell whether it is.
+  bool only_known_pods = false;
+};
+
 struct EnricherOptions {
   ReporterFilter reporters = ReporterFilter::kBoth;
+  TrafficSelection traffic;
   // Header fields that may leave; see HeaderAllowList.
   std::vector<std::string> allowed_headers = HeaderAllowList::Default();
   NameHoldLimits hold;
 };
 
-// exchanges = events + excluded_by_reporters + tap_unknown + held.
+// exchanges = events + those excluded (by_reporters, by_port, probes, by_pod, unnamed) +
+// tap_unknown
+// + held.
 struct EnricherCounters {
   uint64_t exchanges = 0;
   uint64_t events = 0;
   // Left out because reports of that side are not wanted.
   uint64_t excluded_by_reporters = 0;
+  // Left out by TrafficSelection: for the server's port; as probes; because the tap's pod is not
+  // watched; because its pod did not become known.
+  uint64_t excluded_by_port = 0;
+  uint64_t excluded_probes = 0;
+  uint64_t excluded_by_pod = 0;
+  uint64_t excluded_unnamed = 0;
   // Lost: the tap was closed too long ago to say whose it was.
   uint64_t tap_unknown = 0;
   // Wait for the name of an end now, and their bytes.
@@ -52,6 +72,10 @@ struct EnricherCounters {
     visit(CounterValue{.name = "exchanges", .count = exchanges});
     visit(CounterValue{.name = "events", .count = events});
     visit(CounterValue{.name = "excluded_by_reporters", .count = excluded_by_reporters});
+    visit(CounterValue{.name = "excluded_by_port", .count = excluded_by_port});
+    visit(CounterValue{.name = "excluded_probes", .count = excluded_probes});
+    visit(CounterValue{.name = "excluded_by_pod", .count = excluded_by_pod});
+    visit(CounterValue{.name = "excluded_unnamed", .count = excluded_unnamed});
     visit(CounterValue{.name = "tap_unknown", .count = tap_unknown, .is_loss = true});
     visit(CounterValue{.name = "held", .count = held, .bytes = held_bytes});
     visit(CounterValue{.name = "hold_named", .count = hold_named});
@@ -92,6 +116,10 @@ class Enricher : public pairing::ExchangeSink {
   };
 
   bool IsExcluded(bool pod_is_client) const;
+  // Whether the exchange is not wanted, whoever's it is; then it is counted.
+  bool LeaveOut(const pairing::Exchange& exchange);
+  // Whether it is not wanted because of its pod; then it is counted.
+  bool LeaveOut(const Ends& ends);
   // nullopt when the tap is not known any more.
   std::optional<Ends> FindEnds(const pairing::Exchange& exchange);
   // Goes through all that waits, in order: what is named or due by `now_ns` goes.
@@ -115,6 +143,7 @@ class Enricher : public pairing::ExchangeSink {
   Endpoint NameFarEnd(const IpAddress& ip, uint16_t port, int64_t at_ns, bool& is_awaited);
 
   const ReporterFilter reporters_;
+  const TrafficSelection traffic_;
   const HeaderAllowList allowed_;
   const Clock& clock_;
   TapReader& taps_;

@@ -49,6 +49,8 @@ struct TapInfo {
   uint64_t packets_before = 0;
   // Null as long as no pod is known behind the interface.
   std::shared_ptr<const discovery::PodIdentity> pod;
+  // The pod is known and not watched: nothing that the tap has seen leaves.
+  bool is_excluded = false;
 };
 
 using Headers = std::vector<std::pair<std::string, std::string>>;

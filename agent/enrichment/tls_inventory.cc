@@ -40,7 +40,7 @@ std::vector<TlsUse> TlsInventory::List() {
   for (const auto& [id, uses] : uses_) {
     const std::shared_ptr<const TapInfo> tap = directory_.Find(id);
     // Told once the pod is known.
-    if (tap == nullptr || tap->pod == nullptr) {
+    if (tap == nullptr || tap->pod == nullptr || tap->is_excluded) {
       continue;
     }
     for (const auto& [key, connections] : uses) {

@@ -278,6 +278,53 @@ TEST_F(TapManagerTest, APodThatIsNotListedAnyMoreIsNotTappedAnyMore) {
   EXPECT_EQ(Count("taps_unclaimed"), 0u);
 }
 
+TEST_F(TapManagerTest, APodThatIsLeftOutIsNotTapped) {
+  const PodNetns early("early");
+  const PodNetns old("old");
+  const auto wanted = [&](const PodNetns& netns, const std::string& reason) {
+    WantedTap tap = Wanted(netns, MakePod(netns));
+    tap.owner->pod.excluded_because = reason;
+    return tap;
+  };
+  // One is tapped before its pod is known, the other is there when the agent comes.
+  manager_.OnView({.taps = {Wanted(early)}});
+  const capture::TapId id = TapOf(early.host_interface())->id;
+  manager_.OnOwners({wanted(early, "by a rule")});
+  manager_.OnView({.taps = {wanted(early, "by a rule"), wanted(old, "by a rule")}});
+  EXPECT_EQ(TapOf(early.host_interface()), nullptr);
+  EXPECT_EQ(TapOf(old.host_interface()), nullptr);
+  EXPECT_EQ(Count("taps_excluded"), 1u);
+  EXPECT_TRUE(directory_.Find(id)->is_excluded);
+  EXPECT_EQ(directory_.Find(id)->pod, nullptr);
+  // The kernel tells of it again.
+  manager_.OnLink(Rtnl::Open().value().FindLink(early.host_interface_index()).value().value(), 0);
+  EXPECT_EQ(TapOf(early.host_interface()), nullptr);
+  // What a pod is selected by may change, both ways.
+  manager_.OnView({.taps = {wanted(early, ""), wanted(old, "")}});
+  ASSERT_NE(TapOf(early.host_interface()), nullptr);
+  EXPECT_EQ(TapOf(early.host_interface())->pod->pod_name, early.name());
+  EXPECT_EQ(TapOf(old.host_interface())->pod->pod_name, old.name());
+  const capture::TapId named = TapOf(old.host_interface())->id;
+  manager_.OnView({.taps = {wanted(early, ""), wanted(old, "by another")}});
+  EXPECT_EQ(TapOf(old.host_interface()), nullptr);
+  EXPECT_TRUE(directory_.Find(named)->is_excluded);
+  EXPECT_NE(TapOf(early.host_interface()), nullptr);
+}
+
+// Else a pod that is watched would lose its tap to one that is not.
+TEST_F(TapManagerTest, ThatAPodIsLeftOutIsProvedToo) {
+  const PodNetns pod("watched");
+  const PodNetns other("left-out");
+  WantedTap wrong = Wanted(pod, MakePod(other));
+  wrong.owner->pod.excluded_because = "by a rule";
+  wrong.owner->namespace_id = wrong.namespace_id;
+  manager_.OnView({.taps = {Wanted(pod)}});
+  manager_.OnView({.taps = {wrong}});
+  ASSERT_NE(TapOf(pod.host_interface()), nullptr);
+  EXPECT_FALSE(TapOf(pod.host_interface())->is_excluded);
+  EXPECT_EQ(Count("owners_refuted"), 1u);
+}
+
 // Namespaces, their ids, inodes and interfaces come and go as fast as the kernel makes them; the
 // number in an interface's name says whose it is.
 TEST_F(TapManagerTest, NothingIsEverNamedAfterAnotherPod) {

@@ -34,6 +34,10 @@ std::vector<CoverageRow> CoverageTable() {
   using enum TrafficClass;
   std::vector<CoverageRow> rows = {
       {"host_network", {.host_network = true}, v1::COVERAGE_STATE_HOST_NETWORK, "node's own"},
+      {"excluded",
+       {.exclusion = "matches no --include-pod", .host_network = true},
+       v1::COVERAGE_STATE_EXCLUDED,
+       "not watched: matches no --include-pod"},
       {"no_interface", {}, v1::COVERAGE_STATE_NO_HOST_INTERFACE, "macvlan"},
       {"no_namespace", {.no_namespace = true}, v1::COVERAGE_STATE_NO_HOST_INTERFACE, "runtime"},
       {"failed",

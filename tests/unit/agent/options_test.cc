@@ -81,6 +81,50 @@ TEST(AgentOptions, NameTheSourceOfPods) {
   EXPECT_EQ(options.cri_socket_path, "/run/x/y.sock");
 }
 
+TEST(AgentOptions, SayWhichPodsAndExchangesAreWanted) {
+  EXPECT_TRUE(Options({"--stdout"}).pods.selects_all());
+  EXPECT_FALSE(Options({"--stdout"}).traffic.only_known_pods);
+  const ScopedVariable label("PODTAP_EXCLUDE_LABEL", "skip,tier=test");
+  const AgentOptions options =
+      Options({"--stdout", "--include-namespace", "shop,team-*", "--include-namespace", "office",
+               "--exclude-pod=db-?", "--include-port", "80,8080", "--exclude-port", "9090",
+               "--exclude-probes"});
+  const auto reason = [&](const char* in, const char* name,
+                          std::map<std::string, std::string> labels = {}) {
+    return options.pods.ReasonToExclude(
+        {.namespace_name = in, .pod_name = name, .labels = std::move(labels)});
+  };
+  EXPECT_EQ(reason("shop", "web"), "");
+  EXPECT_EQ(reason("team-a", "web"), "");
+  EXPECT_EQ(reason("office", "web"), "");
+  EXPECT_EQ(reason("other", "web"), "matches no --include-namespace");
+  EXPECT_EQ(reason("shop", "db-1"), "excluded by --exclude-pod db-?");
+  EXPECT_EQ(reason("shop", "web", {{"tier", "test"}}), "excluded by --exclude-label tier=test");
+  EXPECT_EQ(reason("shop", "web", {{"skip", ""}}), "excluded by --exclude-label skip");
+  EXPECT_THAT(options.traffic.include_ports, testing::ElementsAre(80, 8080));
+  EXPECT_THAT(options.traffic.exclude_ports, testing::ElementsAre(9090));
+  EXPECT_TRUE(options.traffic.exclude_probes);
+  EXPECT_TRUE(options.traffic.only_known_pods);
+}
+
+TEST(AgentOptions, PortsAndProbesAloneLeaveNoPodOut) {
+  const AgentOptions options = Options({"--stdout", "--exclude-probes", "--include-port=1"});
+  EXPECT_TRUE(options.pods.selects_all());
+  EXPECT_FALSE(options.traffic.only_known_pods);
+}
+
+TEST(AgentOptions, SelectionsComeFromTheFileToo) {
+  const TempDir directory;
+  const std::string path = directory.path() + "/agent.yaml";
+  std::ofstream(path) << "stdout: true\nexclude-namespace: [kube-system, kube-public]\n"
+                         "include-port: 80\nexclude-probes: true\n";
+  const AgentOptions options = Options({"--config", path.c_str()});
+  EXPECT_EQ(options.pods.ReasonToExclude({.namespace_name = "kube-public"}),
+            "excluded by --exclude-namespace kube-public");
+  EXPECT_THAT(options.traffic.include_ports, testing::ElementsAre(80));
+  EXPECT_TRUE(options.traffic.exclude_probes);
+}
+
 TEST(AgentOptions, ComeFromEnvironmentAndFile) {
   const TempDir directory;
   const std::string path = directory.path() + "/agent.yaml";
@@ -143,6 +187,16 @@ INSTANTIATE_TEST_SUITE_P(
                   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"},
         Arguments{"--stdout", "--cri-endpoint", "tcp://127.0.0.1:1"},
         Arguments{"--stdout", "--discovery", "netns", "--cri-endpoint", "unix:///run/x.sock"},
+        Arguments{"--stdout", "--include-namespace", ""},
+        Arguments{"--stdout", "--include-namespace", "a/b"}, Arguments{"--stdout", "--include-pod"},
+        Arguments{"--stdout", "--exclude-pod", "[ab]"},
+        Arguments{"--stdout", "--include-label", "=x"},
+        Arguments{"--stdout", "--exclude-label", "app in (a)"},
+        Arguments{"--stdout", "--include-port", "0"},
+        Arguments{"--stdout", "--include-port", "65536"},
+        Arguments{"--stdout", "--exclude-port", "80-90"},
+        Arguments{"--stdout", "--exclude-port", "http"},
+        Arguments{"--stdout", "--exclude-probes", "web"},
         Arguments{"--stdout", "--node-name", "a/b"},
         Arguments{"--stdout", "--node-name", "\x1b]0;x\a"},
         Arguments{"--stdout", "--capture-bytes", "255"},

@@ -50,6 +50,44 @@ TEST(WatcherTest, LooksAtOnceWhenTheSourceHasOtherPods) {
   EXPECT_EQ(newest.pods_cut, 6u);
 }
 
+TEST(WatcherTest, TellsWhichPodsAreLeftOut) {
+  auto owned = std::make_unique<FakeSource>();
+  FakeSource& source = *owned;
+  std::mutex mutex;
+  View newest;
+  const auto watcher = Watcher::Start(std::move(owned), "/nonexistent",
+                                      {.on_view =
+                                           [&](const View& view) {
+                                             const std::lock_guard lock(mutex);
+                                             newest = view;
+                                           }},
+                                      *PodSelection::Make({}, {.labels = {"api-token=x"}}));
+  ASSERT_TRUE(watcher.ok()) << watcher.status();
+  // By a label that does not leave the node; and by none.
+  Pod excluded{.id = "a", .host_network = true};
+  excluded.identity.labels = {{"api-token", "x"}};
+  source.Set(PodList{.pods = {excluded, {.id = "b", .host_network = true}}});
+  ASSERT_TRUE(WaitUntil([&] {
+    const std::lock_guard lock(mutex);
+    return newest.untapped.size() == 2;
+  }));
+  {
+    const std::lock_guard lock(mutex);
+    EXPECT_EQ(newest.untapped[0].reason, UntappedPod::Reason::kExcluded);
+    EXPECT_EQ(newest.untapped[0].exclusion, "excluded by --exclude-label api-token=x");
+    EXPECT_TRUE(newest.untapped[0].identity.labels.empty());
+    EXPECT_EQ(newest.untapped[1].reason, UntappedPod::Reason::kHostNetwork);
+  }
+  // A label may change while the pod runs.
+  excluded.identity.labels = {{"api-token", "y"}};
+  source.Set(PodList{.pods = {excluded}});
+  EXPECT_TRUE(WaitUntil([&] {
+    const std::lock_guard lock(mutex);
+    return newest.untapped.size() == 1 &&
+           newest.untapped[0].reason == UntappedPod::Reason::kHostNetwork;
+  }));
+}
+
 TEST(WatcherTest, SaysWhetherTheSourceKnowsAllPods) {
   auto owned = std::make_unique<FakeSource>();
   FakeSource& source = *owned;

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/unit/enrichment/exchange_builder.h"
 
@@ -182,6 +184,66 @@ TEST_F(EnricherTest, TakesTheReportersWanted) {
     EXPECT_EQ(counters.exchanges,
               counters.events + counters.excluded_by_reporters + counters.tap_unknown);
   }
+}
+
+// The server's port is the far end's where the pod is the client, and the pod's own else.
+TEST_F(EnricherTest, TakesThePortsWanted) {
+  struct Row {
+    TrafficSelection traffic;
+    bool of_client;
+    bool of_server;
+  };
+  // 10.0.0.1:40000 to 10.0.0.2:80; served, the pod is at port 40000.
+  for (const Row& row : {Row{{}, true, true}, Row{{.include_ports = {80}}, true, false},
+                         Row{{.include_ports = {81, 40000}}, false, true},
+                         Row{{.exclude_ports = {80, 443}}, false, true},
+                         Row{{.exclude_ports = {40000}}, true, false},
+                         Row{{.include_ports = {80}, .exclude_ports = {80}}, false, false}}) {
+    EventCollector sink;
+    Enricher enricher({.traffic = row.traffic}, clock_, taps_, book_, {&sink});
+    for (const bool pod_is_client : {true, false}) {
+      pairing::Exchange exchange = MakeExchange();
+      exchange.pod_is_client = pod_is_client;
+      enricher.OnExchange(std::move(exchange));
+    }
+    std::vector<Reporter> reporters;
+    for (const Event& event : sink.events) {
+      reporters.push_back(event.reporter);
+    }
+    std::vector<Reporter> wanted;
+    if (row.of_client) {
+      wanted.push_back(Reporter::kClient);
+    }
+    if (row.of_server) {
+      wanted.push_back(Reporter::kServer);
+    }
+    EXPECT_EQ(reporters, wanted);
+    EXPECT_EQ(enricher.counters().excluded_by_port, 2 - wanted.size());
+  }
+}
+
+TEST_F(EnricherTest, LeavesProbesOutWhenTold) {
+  EventCollector sink;
+  Enricher enricher({.traffic = {.exclude_probes = true}}, clock_, taps_, book_, {&sink});
+  enricher.OnExchange(MakeExchange("GET", "/probe", {{"user-agent", "kube-probe/1.29"}}));
+  enricher.OnExchange(MakeExchange("GET", "/no", {{"User-Agent", "my-kube-probe/1.29"}}));
+  enricher.OnExchange(MakeExchange("GET", "/none"));
+  ASSERT_EQ(sink.events.size(), 2u);
+  EXPECT_EQ(sink.events[0].request.path, "/no");
+  EXPECT_FALSE(sink.events[0].is_probe);
+  EXPECT_EQ(sink.events[1].request.path, "/none");
+  EXPECT_EQ(enricher.counters().excluded_probes, 1u);
+}
+
+TEST_F(EnricherTest, WhatAnExcludedPodsTapSawStays) {
+  auto tap = std::make_shared<TapInfo>(*MakeTap(1, "web"));
+  tap->is_excluded = true;
+  directory_.Publish(tap);
+  enricher_.OnExchange(MakeExchange());
+  directory_.Retire(tap->id, 0);
+  enricher_.OnExchange(MakeExchange());
+  EXPECT_THAT(sink_.events, IsEmpty());
+  EXPECT_EQ(enricher_.counters().excluded_by_pod, 2u);
 }
 
 TEST_F(EnricherTest, HostComesFromTheAbsoluteFormThenTheHeader) {

@@ -68,6 +68,7 @@ class NameHoldTest : public testing::Test {
   void CheckSum() {
     const EnricherCounters& counters = enricher_.counters();
     EXPECT_EQ(counters.exchanges, counters.events + counters.excluded_by_reporters +
+                                      counters.excluded_by_pod + counters.excluded_unnamed +
                                       counters.tap_unknown + counters.held);
     EXPECT_EQ(counters.events, sink_.events.size());
   }
@@ -191,6 +192,53 @@ TEST_F(NameHoldTest, AllGoesWhenTheAgentStops) {
   EXPECT_THAT(Passed(), ElementsAre("-:4 /1 api:1", "-:4 /2 api:1"));
   EXPECT_EQ(enricher_.counters().held, 0u);
   CheckSum();
+}
+
+// What waited for a pod that turns out not to be watched never leaves, whatever else it waits for.
+TEST_F(NameHoldTest, WhatWaitedForAnExcludedPodIsDropped) {
+  directory_.Publish(MakeUnclaimedTap(3));
+  book_.Learn({.slot = 3, .generation = 1}, Ip("10.0.0.3"));
+  enricher_.OnExchange(Make("/1"));
+  pairing::Exchange both = Make("/2", 9);
+  both.connection.remote = Ip("10.0.0.3");
+  enricher_.OnExchange(std::move(both));
+  auto excluded = std::make_shared<TapInfo>(*MakeUnclaimedTap(1));
+  excluded->is_excluded = true;
+  directory_.Publish(excluded);
+  PassTime(0);
+  enricher_.OnExchange(Make("/3"));
+  EXPECT_EQ(enricher_.counters().held, 0u);
+  directory_.Retire(excluded->id, clock_.monotonic_ns);
+  enricher_.OnExchange(Make("/4"));
+  EXPECT_THAT(Passed(), IsEmpty());
+  EXPECT_EQ(enricher_.counters().excluded_by_pod, 4u);
+  EXPECT_EQ(enricher_.counters().hold_named + enricher_.counters().hold_expired, 0u);
+  CheckSum();
+}
+
+// It may be one that is not watched.
+TEST_F(NameHoldTest, OfSelectedPodsNothingIsSentWithoutAName) {
+  Enricher enricher(
+      {.traffic = {.only_known_pods = true}, .hold = {.hold_ns = kHoldNs, .max_exchanges = 4}},
+      clock_, taps_, book_, {&sink_});
+  for (const char* path : {"/1", "/2", "/3", "/4", "/full"}) {
+    enricher.OnExchange(Make(path));
+  }
+  EXPECT_EQ(enricher.counters().excluded_unnamed, 1u);
+  clock_.monotonic_ns += kHoldNs;
+  enricher.OnTick(clock_.monotonic_ns);
+  EXPECT_EQ(enricher.counters().excluded_unnamed, 5u);
+  enricher.OnExchange(Make("/named"));
+  // The far end's name is not asked for.
+  pairing::Exchange other = MakeServed("/other");
+  other.connection.remote = Ip("192.0.2.1");
+  enricher.OnExchange(std::move(other));
+  directory_.Publish(MakeTap(1, "web"));
+  enricher.OnTick(clock_.monotonic_ns);
+  EXPECT_THAT(Passed(), ElementsAre("-:4 /other api:1", "web:1 /named api:1"));
+  EXPECT_EQ(enricher.counters().hold_expired + enricher.counters().hold_full, 0u);
+  EXPECT_EQ(enricher.counters().exchanges,
+            enricher.counters().events + enricher.counters().excluded_unnamed);
 }
 
 TEST_F(NameHoldTest, ATapThatIsForgottenMeanwhileIsALoss) {

@@ -1,0 +1,134 @@
+"""Many pods that come and go while each makes a request as its first act, and what is left of them.
+
+PODTAP_CHURN_PODS says how many, AT_A_TIME at once.
+"""
+
+import collections
+import concurrent.futures
+import json
+import os
+import time
+import unittest
+
+import fleet
+import metrics_text
+from early_test import Churn as EarlyChurn
+from early_test import resources
+from lifecycle_test import bpf_objects, ids, kernel_objects
+from pods_test import ends, start_agent, wait_for_taps
+from runtime import Runtime
+
+setUpModule = fleet.need_root
+
+PODS = int(os.environ.get("PODTAP_CHURN_PODS", "60"))
+AT_A_TIME = 8
+# Of the LRU map, which forgets by itself.
+MAX_HANDSHAKES = 65536
+
+
+def entries(agent):
+    """Entries of the agent's hash maps by name."""
+    maps, _, _ = kernel_objects(agent)
+    return {item["name"]: len(json.loads(fleet.run("bpftool", "-j", "map", "dump", "id",
+                                                   str(item["id"]))))
+            for item in bpf_objects("map")
+            if item["id"] in maps and item["type"] in ("hash", "lru_hash")}
+
+
+def namespaces():
+    """Every named network namespace of the machine."""
+    return set(os.listdir("/run/netns"))
+
+
+def percentile(values, share):
+    return sorted(values)[min(int(len(values) * share), len(values) - 1)]
+
+
+class Churn(unittest.TestCase):
+    def test_the_first_request_of_each_pod_has_both_its_names(self):
+        with fleet.Fleet() as watched, Runtime(watched) as runtime:
+            watched.start_collector()
+            web = runtime.add_pod("web")
+            agent = start_agent(watched, runtime)
+            wait_for_taps(agent, web)
+            # Once over, so that what is allocated for good is.
+            self.churn(watched, runtime, agent, web, "warm", max(PODS // 4, AT_A_TIME))
+            before = self.state(agent)
+            begin = time.monotonic()
+            lives = self.churn(watched, runtime, agent, web, "pod", PODS)
+            took = time.monotonic() - begin
+            self.check_events(watched, lives)
+            after = self.state(agent)
+            self.report(agent, lives, took, before, after)
+            self.check_leaks(before, after)
+            self.assertEqual(agent.stop(), 0)
+            self.assertEqual(watched.losses(), {})
+
+    def churn(self, watched, runtime, agent, web, prefix, count):
+        """Makes and removes the pods; returns by name in how many seconds each was named."""
+        def one(number):
+            name = f"{prefix}-{number}"
+            begin = time.monotonic()
+            pod = runtime.add_pod(name, ("bridge", "ptp")[number % 2], containers=(
+                ("job", ["/bin/sh", "-c", f"busybox wget -q -T 20 -O /dev/null "
+                         f"http://{web.addresses[0]}/index.html?{name}=1 && echo done && "
+                         "exec sleep 600"]),))
+            # One that is gone before its runtime has listed it has no name.
+            agent.wait_for_err(f" for pod {name}\n", 30)
+            named = time.monotonic() - begin
+            fleet.wait_for(lambda: "done" in runtime.log(pod, "job"), f"the answer to {name}", 30)
+            runtime.remove_pod(pod)
+            return name, named
+        with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+            lives = dict(pool.map(one, range(count)))
+        fleet.wait_for(lambda: EarlyChurn.is_idle(agent), "all taps but one to be closed", 30)
+        return lives
+
+    def state(self, agent):
+        """What the agent and the machine hold, once what ends late has ended."""
+        fleet.wait_for(lambda: entries(agent)["connections"] == 0, "connections to be forgotten",
+                       30)
+        _, programs, sockets = kernel_objects(agent)
+        rss, files = resources(agent)
+        return {"rss": rss, "files": files, "programs": len(programs), "sockets": len(sockets),
+                "entries": entries(agent), "namespaces": namespaces(), "all programs": ids("prog"),
+                "all maps": ids("map")}
+
+    def check_events(self, watched, lives):
+        def reports():
+            return [event for event in watched.observe("--to-pod", "web", last=10 * len(lives) + 99)
+                    if event["source"].get("podName") in lives]
+        fleet.wait_for(lambda: len(reports()) >= 2 * len(lives), "all reports", 30)
+        found = collections.Counter(
+            (fleet.reporter(event), *ends(event), event["request"]["query"].split("=")[0])
+            for event in reports())
+        self.assertEqual(found, collections.Counter(
+            (side, ("shop", name), ("shop", "web"), name)
+            for side in ("client", "server") for name in lives))
+
+    def check_leaks(self, before, after):
+        self.assertLessEqual(after["files"], before["files"])
+        self.assertEqual(after["sockets"], 1)
+        self.assertLessEqual(after["programs"], before["programs"])
+        self.assertEqual(after["namespaces"], before["namespaces"])
+        self.assertEqual(after["entries"]["connections"], 0)
+        self.assertEqual(after["entries"]["feedback"], 0)
+        self.assertLessEqual(after["entries"]["handshakes"], MAX_HANDSHAKES)
+        self.assertEqual(after["all programs"] - before["all programs"], set())
+        self.assertEqual(after["all maps"] - before["all maps"], set())
+        self.assertLess(after["rss"], before["rss"] * 1.1)
+
+    def report(self, agent, lives, took, before, after):
+        page = metrics_text.parse(agent.admin("/metrics")[1])
+        delay = page["podtap_agent_attach_delay_seconds"]
+        print(f"{len(lives)} pods in {took:.1f} s, named after p50 "
+              f"{percentile(lives.values(), 0.5):.3f} s, p99 {percentile(lives.values(), 0.99):.3f}"
+              f" s; attach delays {EarlyChurn.delays(agent)}, mean "
+              f"{delay.total('_sum') / max(delay.total('_count'), 1) * 1000:.2f} ms; "
+              f"late taps {page['podtap_ledger_total'].total(name='taps_late'):.0f}", flush=True)
+        for name in ("rss", "files", "programs", "sockets", "entries"):
+            print(f"  {name}: {before[name]} -> {after[name]}", flush=True)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
