@@ -151,7 +151,7 @@ absl::Status Agent::StartCapture() {
   PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::PodSource> source, StartPodSource(options_));
   PODTAP_ASSIGN_OR_RETURN(watcher_,
                           discovery::Watcher::Start(std::move(source), options_.netns_directory,
-                                                    TapHandlers(), options_.pods));
+                                                    TapHandlers(), {.selection = options_.pods}));
   return absl::OkStatus();
 }
 

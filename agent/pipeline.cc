@@ -392,10 +392,11 @@ void Pipeline::OnTick(int64_t now_ns) {
   impl_->ForgetOlder(&impl_->quiet, now_ns - kQuietLingerNs);
 }
 
-void Pipeline::CloseTap(const capture::TapId& tap, int64_t now_ns) {
+void Pipeline::CloseTaps(const std::vector<capture::TapId>& taps, int64_t now_ns) {
+  const absl::flat_hash_set<capture::TapId> closed(taps.begin(), taps.end());
   std::vector<Entry*> entries;
   for (const auto& [key, entry] : impl_->table) {
-    if (key.tap == tap) {
+    if (closed.contains(key.tap)) {
       entries.push_back(entry.get());
     }
   }

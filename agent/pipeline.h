@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "agent/capture/feedback.h"
 #include "agent/capture/segment.h"
@@ -41,7 +42,7 @@ struct ConnectionIds {
   uint64_t step = 1;
 };
 
-// Not thread-safe: OnSegment, OnTick, CloseTap and Finish belong to one thread.
+// Not thread-safe: OnSegment, OnTick, CloseTaps and Finish belong to one thread.
 class Pipeline {
  public:
   // Sinks are borrowed and outlive the pipeline.
@@ -53,8 +54,9 @@ class Pipeline {
   void OnSegment(const capture::Segment& segment);
   // Lets time pass: gives up gaps, forgets idle connections. Call about ten times a second.
   void OnTick(int64_t now_ns);
-  // The tap is closed: its connections end, open exchanges are sent as what they are.
-  void CloseTap(const capture::TapId& tap, int64_t now_ns);
+  // The taps are closed: their connections end, open exchanges are sent as what they are. Walks all
+  // connections, however many taps there are.
+  void CloseTaps(const std::vector<capture::TapId>& taps, int64_t now_ns);
   // The agent stops: all connections end.
   void Finish(int64_t now_ns);
 

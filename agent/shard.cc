@@ -155,10 +155,10 @@ void Shard::Rest() {
 }
 
 void Shard::EndClosedTaps() {
-  for (const capture::TapId& tap : closing_) {
-    pipeline_.CloseTap(tap, clock_.MonotonicNs());
+  if (!closing_.empty()) {
+    pipeline_.CloseTaps(closing_, clock_.MonotonicNs());
+    closing_.clear();
   }
-  closing_.clear();
 }
 
 void Shard::OnTick(int64_t now_ns) {

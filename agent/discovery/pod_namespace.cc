@@ -53,7 +53,8 @@ std::optional<PodNamespace> Look(const Pod& pod, Rtnl& rtnl) {
 
 }  // namespace
 
-std::vector<PodNamespace> FindNamespaces(const std::vector<Pod>& pods, Rtnl& rtnl) {
+std::vector<PodNamespace> FindNamespaces(const std::vector<Pod>& pods, Rtnl& rtnl,
+                                         const std::function<void()>& between) {
   std::vector<PodNamespace> result;
   struct stat own {};
   ::stat("/proc/self/ns/net", &own);
@@ -61,6 +62,7 @@ std::vector<PodNamespace> FindNamespaces(const std::vector<Pod>& pods, Rtnl& rtn
     if (pod.host_network || pod.namespace_path.empty()) {
       continue;
     }
+    between();
     std::optional<PodNamespace> found = Look(pod, rtnl);
     const auto same = [&](const PodNamespace& other) {
       return other.device == found->device && other.inode == found->inode;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "agent/discovery/pod_source.h"
@@ -23,8 +24,9 @@ struct PodNamespace {
 // Opens each pod's namespace, looks at it, asks for its id and closes it at once: a namespace held
 // open outlives its pod. Pods whose path is not a network namespace, is the host's own, or is one
 // that no interface of the host leads to, are left out. Of two pods in one namespace the first
-// stays.
-std::vector<PodNamespace> FindNamespaces(const std::vector<Pod>& pods, Rtnl& rtnl);
+// stays. `between` is called before each pod: all of them together take a while.
+std::vector<PodNamespace> FindNamespaces(
+    const std::vector<Pod>& pods, Rtnl& rtnl, const std::function<void()>& between = [] {});
 
 // Proves that the interface leads to the pod's namespace. Ids are reused at once, and so are
 // inodes; but while a namespace is open it can't go, and its id stays its own, so an interface that

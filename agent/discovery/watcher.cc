@@ -20,6 +20,20 @@ bool HasUnmatched(const std::vector<WantedTap>& taps) {
                      [](const WantedTap& tap) { return !tap.owner.has_value(); });
 }
 
+// Puts interfaces that were told of later in the place of what is known of them, or beside it: what
+// is tapped by now is part of the view.
+void TakeOver(const std::vector<Link>& later, std::vector<Link>& links) {
+  for (const Link& link : later) {
+    const auto same = std::find_if(links.begin(), links.end(),
+                                   [&](const Link& known) { return known.index == link.index; });
+    if (same == links.end()) {
+      links.push_back(link);
+    } else {
+      *same = link;
+    }
+  }
+}
+
 std::vector<UntappedPod> Untapped(const std::vector<Pod>& pods,
                                   const absl::flat_hash_set<std::string>& placed) {
   using Reason = UntappedPod::Reason;
@@ -51,11 +65,11 @@ Watcher::Watcher(std::unique_ptr<PodSource> source, std::string netns_directory,
 
 absl::StatusOr<std::unique_ptr<Watcher>> Watcher::Start(std::unique_ptr<PodSource> source,
                                                         const std::string& netns_directory,
-                                                        Handlers handlers, PodSelection selection) {
+                                                        Handlers handlers, WatcherOptions options) {
   PODTAP_ASSIGN_OR_RETURN(Rtnl rtnl, Rtnl::Open());
-  PODTAP_ASSIGN_OR_RETURN(LinkEvents events, LinkEvents::Open());
+  PODTAP_ASSIGN_OR_RETURN(LinkEvents events, LinkEvents::Open(options.receive_bytes));
   std::unique_ptr<Watcher> watcher(new Watcher(std::move(source), netns_directory,
-                                               std::move(handlers), std::move(selection),
+                                               std::move(handlers), std::move(options.selection),
                                                std::move(rtnl), std::move(events)));
   PODTAP_RETURN_IF_ERROR(watcher->OpenWatches());
   watcher->thread_ = std::thread([raw = watcher.get()] { raw->Run(); });
@@ -153,21 +167,36 @@ void Watcher::OnChange() {
 }
 
 void Watcher::DrainEvents(int64_t since_ns) {
-  const bool changed = events_.Drain({.on_link =
-                                          [&](const Link& link) {
-                                            if (MayBePods(link)) {
-                                              handlers_.on_link(link, since_ns);
-                                              std::erase_if(fresh_links_, [&](const Link& other) {
-                                                return other.index == link.index;
-                                              });
-                                              fresh_links_.push_back(link);
-                                            }
-                                          },
-                                      .on_namespace_gone = handlers_.on_namespace_gone});
+  const bool changed =
+      events_.Drain({.on_link = [&](const Link& link) { NoteLink(link, since_ns); },
+                     .on_namespace_gone =
+                         [&](int32_t id) {
+                           absl::erase_if(owned_links_, [&](const auto& item) {
+                             return item.second.namespace_id == id;
+                           });
+                           handlers_.on_namespace_gone(id);
+                         }});
   drained_ns_ = clock_.MonotonicNs();
   if (changed) {
     OnChange();
   }
+}
+
+void Watcher::NoteLink(const Link& link, int64_t since_ns) {
+  if (!MayBePods(link)) {
+    return;
+  }
+  handlers_.on_link(link, since_ns);
+  std::erase_if(fresh_links_, [&](const Link& other) { return other.index == link.index; });
+  if (!IsOwned(link)) {
+    fresh_links_.push_back(link);
+  }
+}
+
+bool Watcher::IsOwned(const Link& link) const {
+  const auto owned = owned_links_.find(link.index);
+  return owned != owned_links_.end() && owned->second.name == link.name &&
+         owned->second.namespace_id == link.peer_namespace_id;
 }
 
 absl::Status Watcher::TakeList() {
@@ -175,13 +204,27 @@ absl::Status Watcher::TakeList() {
   if (!list.ok()) {
     return list.status();
   }
+  if (*list == listed_) {
+    return absl::OkStatus();
+  }
+  listed_ = *std::move(list);
+  pods_ = listed_;
   labels_left_out_ = 0;
-  for (Pod& pod : list->pods) {
+  for (Pod& pod : pods_.pods) {
     pod.excluded_because = selection_.ReasonToExclude(pod.identity);
     labels_left_out_ += DescribePod(pod.identity);
   }
-  pods_ = *std::move(list);
   return absl::OkStatus();
+}
+
+void Watcher::NoteOwners(const std::vector<WantedTap>& taps) {
+  for (const WantedTap& tap : taps) {
+    if (tap.owner) {
+      owned_links_[tap.interface_index] = {.name = tap.interface_name,
+                                           .namespace_id = tap.namespace_id};
+    }
+  }
+  std::erase_if(fresh_links_, [this](const Link& link) { return IsOwned(link); });
 }
 
 void Watcher::FindOwners() {
@@ -198,11 +241,7 @@ void Watcher::FindOwners() {
   }
   const std::vector<WantedTap> taps = PlanTaps(fresh_links_, FindNamespaces(candidates, rtnl_));
   // Those without an owner are asked for again as long as there is no look.
-  std::erase_if(fresh_links_, [&](const Link& link) {
-    return std::any_of(taps.begin(), taps.end(), [&](const WantedTap& tap) {
-      return tap.interface_index == link.index && tap.owner;
-    });
-  });
+  NoteOwners(taps);
   handlers_.on_owners(taps);
 }
 
@@ -215,6 +254,8 @@ void Watcher::LookAndReport() {
   }
   failure_logged_ = !status.ok();
   schedule_.OnLook(begin_ns, clock_.MonotonicNs(), has_unmatched_);
+  // Of what appeared during the look.
+  FindOwners();
 }
 
 absl::Status Watcher::Look() {
@@ -231,22 +272,28 @@ absl::Status Watcher::Look() {
     view.since_ns = drained_ns_;
   }
   view.reports_lost = overruns_seen_ = events_.overruns();
-  PODTAP_ASSIGN_OR_RETURN(const std::vector<Link> links, rtnl_.Links());
+  fresh_links_.clear();
+  PODTAP_ASSIGN_OR_RETURN(std::vector<Link> links, rtnl_.Links());
   PODTAP_ASSIGN_OR_RETURN(view.node_addresses, rtnl_.Addresses());
-  view.taps = PlanTaps(links, FindNamespaces(pods_.pods, rtnl_));
+  // An interface that appears meanwhile does not wait to be tapped.
+  const std::vector<PodNamespace> namespaces =
+      FindNamespaces(pods_.pods, rtnl_, [this] { DrainEvents(drained_ns_); });
+  TakeOver(fresh_links_, links);
+  view.taps = PlanTaps(links, namespaces);
   placed_.clear();
   for (const WantedTap& tap : view.taps) {
     if (tap.owner) {
       placed_.insert(tap.owner->pod.id);
     }
   }
+  owned_links_.clear();
+  NoteOwners(view.taps);
   view.untapped = Untapped(pods_.pods, placed_);
   // Only a source that tells of changes hears of pods late.
   has_unmatched_ = source_->changed_fd() >= 0 && HasUnmatched(view.taps);
   view.namespaces_left_out = pods_.left_out;
   view.pods_cut = pods_.cut;
   has_looked_ = true;
-  fresh_links_.clear();
   handlers_.on_view(view);
   return listed;
 }

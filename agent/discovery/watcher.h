@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "agent/discovery/look_schedule.h"
@@ -68,6 +69,13 @@ struct View {
   std::vector<IpAddress> node_addresses;
 };
 
+struct WatcherOptions {
+  // Pods that it leaves out are told of as such.
+  PodSelection selection;
+  // Of the kernel's reports that may wait; see LinkEvents::Open().
+  int receive_bytes = 1 << 20;
+};
+
 class Watcher {
  public:
   struct Handlers {
@@ -83,11 +91,10 @@ class Watcher {
   };
 
   // Opens the sockets and starts the thread. A change in `netns_directory` is a reason to look.
-  // Pods that `selection` leaves out are told of as such.
   static absl::StatusOr<std::unique_ptr<Watcher>> Start(std::unique_ptr<PodSource> source,
                                                         const std::string& netns_directory,
                                                         Handlers handlers,
-                                                        PodSelection selection = {});
+                                                        WatcherOptions options = {});
   // Stops the thread and waits for it.
   ~Watcher();
 
@@ -102,10 +109,14 @@ class Watcher {
   bool Wait();
   // Takes what the kernel has told, which it began to at `since_ns` at the earliest.
   void DrainEvents(int64_t since_ns);
+  void NoteLink(const Link& link, int64_t since_ns);
+  bool IsOwned(const Link& link) const;
   void OnChange();
   void LookAndReport();
-  // Takes the source's pods.
+  // Takes the source's pods, and describes them when they are others than before.
   absl::Status TakeList();
+  // Remembers which interfaces have an owner; those are not asked about.
+  void NoteOwners(const std::vector<WantedTap>& taps);
   // Asks for the owners of interfaces that have just appeared among the pods that had no interface
   // in the newest look. A pod may be gone by the next one.
   void FindOwners();
@@ -127,13 +138,22 @@ class Watcher {
   LookSchedule schedule_;
   // When all that the kernel had told was taken.
   int64_t drained_ns_ = 0;
-  // Of the newest look that could ask the source.
+  // As the source gave it, when it could be asked.
+  PodList listed_;
+  // The same, described.
   PodList pods_;
   // Of these pods, for lack of room.
   uint64_t labels_left_out_ = 0;
   // Ids of pods that had an interface in the newest look.
   absl::flat_hash_set<std::string> placed_;
-  // Interfaces told of since.
+  // Interfaces that have an owner, as they were when it was found, by index. A report of one that
+  // has not changed is no reason to ask for owners.
+  struct OwnedLink {
+    std::string name;
+    int32_t namespace_id = -1;
+  };
+  absl::flat_hash_map<uint32_t, OwnedLink> owned_links_;
+  // Interfaces without an owner that were told of since the newest look began.
   std::vector<Link> fresh_links_;
   bool has_looked_ = false;
   uint64_t overruns_seen_ = 0;

@@ -10,18 +10,22 @@ import os
 import time
 import unittest
 
+import early_test
 import fleet
 import metrics_text
-from early_test import Churn as EarlyChurn
-from early_test import resources
 from lifecycle_test import bpf_objects, ids, kernel_objects
 from pods_test import ends, start_agent, wait_for_taps
 from runtime import Runtime
 
 setUpModule = fleet.need_root
 
-PODS = int(os.environ.get("PODTAP_CHURN_PODS", "60"))
+PODS = int(os.environ.get("PODTAP_CHURN_PODS", "200"))
 AT_A_TIME = 8
+# busybox's wget asks for the number of a service, which its static libc can't.
+FIRST_ACT = """
+printf 'GET /index.html?{name}=1 HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 20 {web} 80 |
+  busybox grep -q ' 200 OK' && echo done
+exec sleep 600"""
 # Of the LRU map, which forgets by itself.
 MAX_HANDSHAKES = 65536
 
@@ -67,21 +71,25 @@ class Churn(unittest.TestCase):
     def churn(self, watched, runtime, agent, web, prefix, count):
         """Makes and removes the pods; returns by name in how many seconds each was named."""
         def one(number):
-            name = f"{prefix}-{number}"
+            name = f"{prefix}-{number:04}"
             begin = time.monotonic()
             pod = runtime.add_pod(name, ("bridge", "ptp")[number % 2], containers=(
-                ("job", ["/bin/sh", "-c", f"busybox wget -q -T 20 -O /dev/null "
-                         f"http://{web.addresses[0]}/index.html?{name}=1 && echo done && "
-                         "exec sleep 600"]),))
+                ("job", ["/bin/sh", "-c", FIRST_ACT.format(name=name, web=web.addresses[0])]),))
             # One that is gone before its runtime has listed it has no name.
-            agent.wait_for_err(f" for pod {name}\n", 30)
+            agent.wait_for_err(f" for pod {name}", 30)
             named = time.monotonic() - begin
-            fleet.wait_for(lambda: "done" in runtime.log(pod, "job"), f"the answer to {name}", 30)
+            try:
+                fleet.wait_for(lambda: "done" in runtime.log(pod, "job"), f"{name}'s answer", 30)
+            except AssertionError as error:
+                raise AssertionError(runtime.log(pod, "job")) from error
             runtime.remove_pod(pod)
             return name, named
         with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
             lives = dict(pool.map(one, range(count)))
-        fleet.wait_for(lambda: EarlyChurn.is_idle(agent), "all taps but one to be closed", 30)
+        def all_closed():
+            said = agent.err()
+            return all(said.count(f" for pod {name}") == 2 for name in lives)
+        fleet.wait_for(all_closed, "all their taps to be closed", 30)
         return lives
 
     def state(self, agent):
@@ -89,7 +97,7 @@ class Churn(unittest.TestCase):
         fleet.wait_for(lambda: entries(agent)["connections"] == 0, "connections to be forgotten",
                        30)
         _, programs, sockets = kernel_objects(agent)
-        rss, files = resources(agent)
+        rss, files = early_test.resources(agent)
         return {"rss": rss, "files": files, "programs": len(programs), "sockets": len(sockets),
                 "entries": entries(agent), "namespaces": namespaces(), "all programs": ids("prog"),
                 "all maps": ids("map")}
@@ -108,7 +116,7 @@ class Churn(unittest.TestCase):
 
     def check_leaks(self, before, after):
         self.assertLessEqual(after["files"], before["files"])
-        self.assertEqual(after["sockets"], 1)
+        self.assertLessEqual(after["sockets"], before["sockets"])
         self.assertLessEqual(after["programs"], before["programs"])
         self.assertEqual(after["namespaces"], before["namespaces"])
         self.assertEqual(after["entries"]["connections"], 0)
@@ -123,7 +131,7 @@ class Churn(unittest.TestCase):
         delay = page["podtap_agent_attach_delay_seconds"]
         print(f"{len(lives)} pods in {took:.1f} s, named after p50 "
               f"{percentile(lives.values(), 0.5):.3f} s, p99 {percentile(lives.values(), 0.99):.3f}"
-              f" s; attach delays {EarlyChurn.delays(agent)}, mean "
+              f" s; attach delays {early_test.Churn.delays(agent)}, mean "
               f"{delay.total('_sum') / max(delay.total('_count'), 1) * 1000:.2f} ms; "
               f"late taps {page['podtap_ledger_total'].total(name='taps_late'):.0f}", flush=True)
         for name in ("rss", "files", "programs", "sockets", "entries"):

@@ -12,9 +12,9 @@ from runtime import SERVER, Runtime
 setUpModule = fleet.need_root
 
 
-def start_agent(watched, runtime, *flags, discovery="cri"):
+def start_agent(watched, runtime, *flags, discovery="cri", name="agent"):
     return watched.start_agent("--cri-endpoint", runtime.endpoint, "--collector",
-                               f"127.0.0.1:{watched.port}", *flags, discovery=discovery,
+                               f"127.0.0.1:{watched.port}", *flags, discovery=discovery, name=name,
                                wait_for_pods=False)
 
 

@@ -5,6 +5,7 @@ process id. Everything is removed when the context ends, also when a test fails:
 then containerd by its process id.
 """
 
+import concurrent.futures
 import ctypes
 import json
 import os
@@ -239,6 +240,11 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
         if not is_host and any(command is SERVER for _, command in containers):
             pod.wait_for_server()
         return pod
+
+    def add_pods(self, names, at_a_time, **options):
+        """Pods of these names, in this order."""
+        with concurrent.futures.ThreadPoolExecutor(at_a_time) as pool:
+            return list(pool.map(lambda name: self.add_pod(name, **options), names))
 
     def add_container(self, pod, name, command, settings=None):
         created = self.call("CreateContainer", {

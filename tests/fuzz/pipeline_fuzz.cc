@@ -133,7 +133,7 @@ class Run {
         return harness_.pipeline.OnTick(harness_.now_ns);
       case 13: {
         const capture::TapId tap = options_[current_].tap;
-        return harness_.pipeline.CloseTap(tap, harness_.now_ns);
+        return harness_.pipeline.CloseTaps({tap}, harness_.now_ns);
       }
       case 14:
         return Reopen(false);

@@ -82,7 +82,7 @@ void Run(Input input) {
       harness.pipeline.OnTick(segment.time_ns);
     }
     if ((options & 0xf0) == 0xf0) {
-      harness.pipeline.CloseTap(segment.key.tap, segment.time_ns);
+      harness.pipeline.CloseTaps({segment.key.tap}, segment.time_ns);
     }
   }
   fuzz::FinishAndCheck(harness, limits);

@@ -12,6 +12,7 @@
 #include "agent/discovery/netns_source.h"
 #include "agent/discovery/watcher.h"
 #include "tests/support/netns.h"
+#include "tests/support/wait.h"
 
 namespace podtap::testing {
 namespace {
@@ -203,6 +204,65 @@ TEST(WatcherTest, ReportsAnInterfaceAddedToAPod) {
       views.WaitFor([&](const View& view) { return TapsOf(view.taps, pod.name()).size() == 2; }));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));
   RunCommand("ip link del " + second);
+}
+
+// What is told of an interface whose pod is known is no reason to ask for it again.
+TEST(WatcherTest, AsksForOwnersOfFreshInterfacesOnly) {
+  const PodNetns pod("owned");
+  Views views;
+  std::mutex mutex;
+  std::vector<std::string> links;
+  std::vector<std::string> asked;
+  const auto watcher = Watcher::Start(std::make_unique<NetnsSource>(kDirectory), kDirectory,
+                                      {.on_view = [&](const View& view) { views.Put(view); },
+                                       .on_link =
+                                           [&](const discovery::Link& link, int64_t) {
+                                             const std::lock_guard lock(mutex);
+                                             links.push_back(link.name);
+                                           },
+                                       .on_owners =
+                                           [&](const std::vector<WantedTap>& taps) {
+                                             const std::lock_guard lock(mutex);
+                                             for (const WantedTap& tap : taps) {
+                                               asked.push_back(tap.interface_name);
+                                             }
+                                           }});
+  ASSERT_TRUE(watcher.ok()) << watcher.status();
+  ASSERT_TRUE(
+      views.WaitFor([&](const View& view) { return TapsOf(view.taps, pod.name()).size() == 1; }));
+  RunCommand("ip link set " + pod.host_interface() + " mtu 1400");
+  ASSERT_TRUE(WaitUntil([&] {
+    const std::lock_guard lock(mutex);
+    return std::ranges::count(links, pod.host_interface()) > 0;
+  }));
+  // Another name is another interface, as far as anybody can tell.
+  const std::string renamed = pod.host_interface() + "r";
+  RunCommand(absl::StrFormat("ip link set %s down && ip link set %s name %s", pod.host_interface(),
+                             pod.host_interface(), renamed));
+  EXPECT_TRUE(WaitUntil([&] {
+    const std::lock_guard lock(mutex);
+    return std::ranges::count(asked, renamed) > 0;
+  }));
+  const std::lock_guard lock(mutex);
+  EXPECT_EQ(std::ranges::count(asked, pod.host_interface()), 0);
+  RunCommand(absl::StrFormat("ip link set %s name %s", renamed, pod.host_interface()));
+}
+
+TEST(LinkEventsTest, CountsReportsThatWereLost) {
+  absl::StatusOr<discovery::LinkEvents> events = discovery::LinkEvents::Open(1);
+  ASSERT_TRUE(events.ok()) << events.status();
+  const PodNetns pod("burst");
+  for (int i = 0; i < 20; ++i) {
+    RunCommand(absl::StrFormat("ip link set %s mtu %d", pod.host_interface(), 1400 + i));
+  }
+  const discovery::LinkChangeHandlers handlers{.on_link = [](const discovery::Link&) {},
+                                               .on_namespace_gone = [](int32_t) {}};
+  EXPECT_TRUE(events->Drain(handlers));
+  EXPECT_GE(events->overruns(), 1u);
+  EXPECT_FALSE(events->Drain(handlers));
+  // It goes on as before.
+  RunCommand(absl::StrFormat("ip link set %s mtu 1500", pod.host_interface()));
+  EXPECT_TRUE(events->Drain(handlers));
 }
 
 TEST(WatcherTest, KnowsTheNodesAddresses) {

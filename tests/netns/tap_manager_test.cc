@@ -325,6 +325,43 @@ TEST_F(TapManagerTest, ThatAPodIsLeftOutIsProvedToo) {
   EXPECT_EQ(Count("owners_refuted"), 1u);
 }
 
+// The kernel drops its reports while nobody reads them.
+TEST_F(TapManagerTest, AfterAnOverrunEverythingIsTappedAndNamed) {
+  std::atomic<bool> reads = true;
+  std::atomic<bool> waits = false;
+  Watcher::Handlers handlers = Handlers();
+  handlers.on_view = [&](const View& view) {
+    manager_.OnView(view);
+    ++views_;
+    if (!reads) {
+      waits = true;
+      EXPECT_TRUE(WaitUntil([&] { return reads.load(); }, 60));
+    }
+  };
+  const auto watcher = Watcher::Start(std::make_unique<discovery::NetnsSource>(kDirectory),
+                                      kDirectory, handlers, {.receive_bytes = 1});
+  ASSERT_TRUE(watcher.ok()) << watcher.status();
+  ASSERT_TRUE(WaitUntil([&] { return views_ > 0; }));
+  PodNetns gone("gone");
+  ASSERT_TRUE(WaitForTap(gone.host_interface(), gone.name()));
+  reads = false;
+  RunCommand("ip link set " + gone.host_interface() + " mtu 1400");
+  ASSERT_TRUE(WaitUntil([&] { return waits.load(); }));
+  const uint64_t lost_before = Count("link_reports_lost");
+  std::vector<std::unique_ptr<PodNetns>> pods;
+  for (int i = 0; i < 12; ++i) {
+    pods.push_back(std::make_unique<PodNetns>("burst" + std::to_string(i)));
+  }
+  const std::string gone_interface = gone.host_interface();
+  gone.Remove();
+  reads = true;
+  for (const auto& pod : pods) {
+    EXPECT_TRUE(WaitForTap(pod->host_interface(), pod->name())) << pod->name();
+  }
+  EXPECT_TRUE(WaitUntil([&] { return TapOf(gone_interface) == nullptr; }));
+  EXPECT_TRUE(WaitUntil([&] { return Count("link_reports_lost") > lost_before; }));
+}
+
 // Namespaces, their ids, inodes and interfaces come and go as fast as the kernel makes them; the
 // number in an interface's name says whose it is.
 TEST_F(TapManagerTest, NothingIsEverNamedAfterAnotherPod) {

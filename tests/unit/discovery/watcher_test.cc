@@ -55,13 +55,14 @@ TEST(WatcherTest, TellsWhichPodsAreLeftOut) {
   FakeSource& source = *owned;
   std::mutex mutex;
   View newest;
-  const auto watcher = Watcher::Start(std::move(owned), "/nonexistent",
-                                      {.on_view =
-                                           [&](const View& view) {
-                                             const std::lock_guard lock(mutex);
-                                             newest = view;
-                                           }},
-                                      *PodSelection::Make({}, {.labels = {"api-token=x"}}));
+  const auto watcher =
+      Watcher::Start(std::move(owned), "/nonexistent",
+                     {.on_view =
+                          [&](const View& view) {
+                            const std::lock_guard lock(mutex);
+                            newest = view;
+                          }},
+                     {.selection = *PodSelection::Make({}, {.labels = {"api-token=x"}})});
   ASSERT_TRUE(watcher.ok()) << watcher.status();
   // By a label that does not leave the node; and by none.
   Pod excluded{.id = "a", .host_network = true};

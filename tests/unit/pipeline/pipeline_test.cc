@@ -282,7 +282,7 @@ TEST_F(PipelineTest, ClosedTapEndsItsConnectionsOnly) {
   options.tap = {1, 2};
   TestConnection other(harness_, options);
   other.Client(Get("/b"));
-  harness_.pipeline.CloseTap({1, 1}, harness_.now_ns);
+  harness_.pipeline.CloseTaps({capture::TapId{1, 1}}, harness_.now_ns);
   EXPECT_EQ(harness_.pipeline.connections(), 1u);
   EXPECT_EQ(harness_.pipeline.open_exchanges(), 1u);
   harness_.Finish();

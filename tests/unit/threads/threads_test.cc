@@ -131,7 +131,7 @@ class Agent {
            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
       const int64_t now_ns = clock_.MonotonicNs();
       if (port % 16 == 0) {
-        pipeline.CloseTap(tap, now_ns);
+        pipeline.CloseTaps({tap}, now_ns);
         pipeline.OnTick(now_ns);
         book_.OnTick();
         inventory_.OnHandshake(tap, false, {});
