@@ -37,7 +37,24 @@ uint64_t RandomEpoch() {
   return epoch;
 }
 
-absl::StatusOr<std::unique_ptr<discovery::PodSource>> StartPodSource(const AgentOptions& options) {
+absl::StatusOr<std::unique_ptr<discovery::proc::ProcSource>> OpenProcSource(const Clock& clock) {
+  PODTAP_RETURN_IF_ERROR(discovery::proc::CheckAccess());
+  PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::proc::EngineNames> engines,
+                          discovery::proc::EngineNames::Start());
+  return std::make_unique<discovery::proc::ProcSource>(clock, discovery::proc::ProcSourceOptions(),
+                                                       std::move(engines));
+}
+
+absl::StatusOr<std::unique_ptr<discovery::PodSource>> StartPodSource(const AgentOptions& options,
+                                                                     const Clock& clock) {
+  if (options.discovery == Discovery::kProc) {
+    if (!discovery::proc::SeesHostProcesses()) {
+      PODTAP_LOG_WARN(
+          "only the processes of this pid namespace are seen, which is not the host's "
+          "(hostPID: true)");
+    }
+    return OpenProcSource(clock);
+  }
   discovery::NetnsSource namespaces(options.netns_directory);
   if (options.discovery == Discovery::kNetns) {
     return std::make_unique<discovery::NetnsSource>(std::move(namespaces));
@@ -47,14 +64,15 @@ absl::StatusOr<std::unique_ptr<discovery::PodSource>> StartPodSource(const Agent
     cri.socket_paths = {options.cri_socket_path};
   }
   if (options.discovery == Discovery::kAuto) {
-    cri.meanwhile = "pods are the named network namespaces until one does";
+    cri.meanwhile = "pods are the network namespaces until one does";
   }
   PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::cri::CriSource> runtime,
                           discovery::cri::CriSource::Start(std::move(cri)));
   if (options.discovery == Discovery::kCri) {
     return runtime;
   }
-  return std::make_unique<discovery::AutoSource>(std::move(runtime), std::move(namespaces));
+  return std::make_unique<discovery::AutoSource>(std::move(runtime), std::move(namespaces),
+                                                 OpenProcSource(clock));
 }
 
 v1::TlsUse ToProto(const enrichment::TlsUse& use) {
@@ -148,7 +166,8 @@ absl::Status Agent::StartCapture() {
   PODTAP_ASSIGN_OR_RETURN(discovery::Rtnl rtnl, discovery::Rtnl::Open());
   manager_.emplace(*taps_, directory_, shards_->activity(), *program_, std::move(rtnl), clock_);
   coverage_.emplace(*taps_, directory_, shards_->activity(), *manager_, clock_);
-  PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::PodSource> source, StartPodSource(options_));
+  PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::PodSource> source,
+                          StartPodSource(options_, clock_));
   PODTAP_ASSIGN_OR_RETURN(watcher_,
                           discovery::Watcher::Start(std::move(source), options_.netns_directory,
                                                     TapHandlers(), {.selection = options_.pods}));

@@ -1,7 +1,7 @@
 // The agent put together: builds the stages in flow order, and stops them so that what was seen is
 // handed on before the process ends.
 //
-// Threads: main (waits for a signal), discovery, the one that asks the container runtime, tap
+// Threads: main (waits for a signal), discovery, those that ask container runtime and engines, tap
 // closing, the shards, the collector client, the printer of --stdout, those of the admin port. They
 // meet at TapDirectory, TlsInventory, EventLog and the ledger's copies.
 #pragma once

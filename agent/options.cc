@@ -49,8 +49,9 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
       ->check(CLI::IsMember({"compact", "json"}));
   app.add_option("--discovery", flags.discovery,
                  "Where pods come from: cri (the container runtime), netns (named network "
-                 "namespaces in /run/netns), auto (cri where a runtime answers, else netns)")
-      ->check(CLI::IsMember({"auto", "cri", "netns"}))
+                 "namespaces in /run/netns), proc (those of running processes, which needs the "
+                 "host's pids), auto (cri where a runtime answers, else netns and proc)")
+      ->check(CLI::IsMember({"auto", "cri", "netns", "proc"}))
       ->capture_default_str();
   app.add_option("--cri-endpoint", flags.cri_endpoint,
                  "Socket of the container runtime (default: the usual ones of containerd, CRI-O, "
@@ -92,12 +93,14 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
 absl::Status CheckDiscovery(const Flags& flags, AgentOptions& options) {
   options.discovery = flags.discovery == "cri"     ? Discovery::kCri
                       : flags.discovery == "netns" ? Discovery::kNetns
+                      : flags.discovery == "proc"  ? Discovery::kProc
                                                    : Discovery::kAuto;
   if (flags.cri_endpoint.empty()) {
     return absl::OkStatus();
   }
-  if (options.discovery == Discovery::kNetns) {
-    return absl::InvalidArgumentError("--cri-endpoint: has no meaning with --discovery netns");
+  if (options.discovery == Discovery::kNetns || options.discovery == Discovery::kProc) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("--cri-endpoint: has no meaning with --discovery %s", flags.discovery));
   }
   PODTAP_ASSIGN_OR_RETURN(options.cri_socket_path,
                           discovery::cri::CheckEndpoint("--cri-endpoint", flags.cri_endpoint));

@@ -17,10 +17,11 @@ namespace podtap {
 
 // Where pods come from.
 enum class Discovery : uint8_t {
-  // The runtime where one answers, else named network namespaces.
+  // The runtime where one answers, else both of the others.
   kAuto,
   kCri,
   kNetns,
+  kProc,
 };
 
 struct AgentOptions {

@@ -1,5 +1,5 @@
-// Pod source `auto`: the pods of the node's container runtime; the named network namespaces as long
-// as none has answered.
+// Pod source `auto`: the pods of the node's container runtime; as long as none has answered, the
+// named network namespaces, and those of running processes that have no name.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 #include "agent/discovery/cri/cri_source.h"
 #include "agent/discovery/netns_source.h"
 #include "agent/discovery/pod_source.h"
+#include "agent/discovery/proc/proc_source.h"
 
 namespace podtap::discovery {
 
@@ -15,14 +16,14 @@ namespace podtap::discovery {
 // also while it is away.
 class AutoSource : public PodSource {
  public:
-  AutoSource(std::unique_ptr<cri::CriSource> runtime, NetnsSource namespaces)
-      : runtime_(std::move(runtime)), namespaces_(std::move(namespaces)) {}
+  // `processes` or why they can't be looked at, which is said when they would be asked first.
+  AutoSource(std::unique_ptr<cri::CriSource> runtime, NetnsSource namespaces,
+             absl::StatusOr<std::unique_ptr<proc::ProcSource>> processes)
+      : runtime_(std::move(runtime)),
+        namespaces_(std::move(namespaces)),
+        processes_(std::move(processes)) {}
 
-  absl::StatusOr<PodList> List() override {
-    // Takes back what changed_fd() said, whoever is asked.
-    absl::StatusOr<PodList> list = runtime_->List();
-    return asks_runtime() ? list : namespaces_.List();
-  }
+  absl::StatusOr<PodList> List() override;
   bool is_current() const override { return !asks_runtime() || runtime_->is_current(); }
   void Refresh() override { runtime_->Refresh(); }
   int changed_fd() const override { return runtime_->changed_fd(); }
@@ -30,9 +31,13 @@ class AutoSource : public PodSource {
  private:
   // Until it is known whether there is a runtime, no pod is known by the name of its namespace.
   bool asks_runtime() const { return runtime_->has_answered() || !runtime_->has_tried(); }
+  // One pod for each namespace: the one with a name where there is one.
+  absl::StatusOr<PodList> ListNamespaces();
 
   const std::unique_ptr<cri::CriSource> runtime_;
   NetnsSource namespaces_;
+  absl::StatusOr<std::unique_ptr<proc::ProcSource>> processes_;
+  bool refusal_logged_ = false;
 };
 
 }  // namespace podtap::discovery

@@ -21,6 +21,12 @@ struct OpenNamespace {
   uint64_t inode = 0;
 };
 
+// A process id is reused at once. A process that is there once its namespace is open, and was there
+// before, is the one whose namespace it is.
+bool IsHeld(const NamespaceHolder& holder, uint64_t inode) {
+  return inode == holder.inode && proc::FindProcess("/proc", holder.process.pid) == holder.process;
+}
+
 std::optional<OpenNamespace> Open(const Pod& pod) {
   // Not to wait for a writer where the path turns out to be a pipe.
   UniqueFd fd(::open(pod.namespace_path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -31,7 +37,7 @@ std::optional<OpenNamespace> Open(const Pod& pod) {
   struct stat status;
   // Between `ip netns add` making the file and mounting the namespace on it, it is an empty file.
   if (::fstatfs(fd.get(), &file_system) != 0 || file_system.f_type != NSFS_MAGIC ||
-      ::fstat(fd.get(), &status) != 0) {
+      ::fstat(fd.get(), &status) != 0 || (pod.holder && !IsHeld(*pod.holder, status.st_ino))) {
     return std::nullopt;
   }
   return OpenNamespace{.fd = std::move(fd), .device = status.st_dev, .inode = status.st_ino};

@@ -2,13 +2,24 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "agent/discovery/pod.h"
+#include "agent/discovery/proc/proc_files.h"
 
 namespace podtap::discovery {
+
+// A process through which a pod's network namespace is known.
+struct NamespaceHolder {
+  proc::ProcessId process;
+  // Of the namespace.
+  uint64_t inode = 0;
+
+  friend bool operator==(const NamespaceHolder&, const NamespaceHolder&) = default;
+};
 
 // A pod as a source lists it.
 struct Pod {
@@ -19,6 +30,9 @@ struct Pod {
   // A file that stands for the pod's network namespace. It may be gone, or no namespace, by the
   // time it is looked at. Empty when there is none to look at.
   std::string namespace_path;
+  // Where the path leads through a process: it stands for the pod's namespace only while this
+  // process lives there.
+  std::optional<NamespaceHolder> holder;
   // The pod lives in the host's own network namespace.
   bool host_network = false;
   // Why the pod is not watched; empty when it is. No source fills this.

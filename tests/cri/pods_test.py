@@ -284,7 +284,7 @@ class Away(unittest.TestCase):
             watched.start_collector()
             watched.add_pod("plain")
             agent = start_agent(watched, runtime, discovery="auto")
-            agent.wait_for_err("pods are the named network namespaces until one does")
+            agent.wait_for_err("pods are the network namespaces until one does")
             watched.wait_for_taps(agent)
             runtime.start()
             agent.wait_for_err("pods come from the container runtime at " + runtime.socket)

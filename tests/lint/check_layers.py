@@ -62,7 +62,7 @@ PURE_FORBIDDEN = [
 # Libraries that one place alone translates to our types.
 CONFINED = [
     (re.compile(r"^netlink/"), "agent/discovery", None),
-    (re.compile(r"^nlohmann/"), "agent/discovery", 1),
+    (re.compile(r"^nlohmann/"), "agent/discovery", 2),
     (re.compile(r"\.skel\.h$"), "agent/capture", 1),
     (re.compile(r"^bpf/(bpf|libbpf)\.h$"), "agent/capture", None),
     (re.compile(r"^sqlite3\.h$"), "collector/store", None),

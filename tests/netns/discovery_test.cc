@@ -2,10 +2,14 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <mutex>
 
 #include "absl/strings/str_format.h"
@@ -54,6 +58,70 @@ TEST(DiscoveryTest, FindsThePodsInterfaceThoughEveryPodsEth0HasTheSameIndex) {
   const std::vector<WantedTap> taps = LookOnce();
   EXPECT_THAT(TapsOf(taps, web.name()), ::testing::ElementsAre(web.host_interface()));
   EXPECT_THAT(TapsOf(taps, api.name()), ::testing::ElementsAre(api.host_interface()));
+}
+
+// A process that lives in a namespace until the test is over.
+class Resident {
+ public:
+  explicit Resident(const PodNetns& pod) {
+    int ready[2];
+    EXPECT_EQ(::pipe(ready), 0);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      const int space = ::open(("/run/netns/" + pod.name()).c_str(), O_RDONLY);
+      const bool entered = ::setns(space, CLONE_NEWNET) == 0;
+      ::close(space);
+      ::close(ready[0]);
+      [[maybe_unused]] const ssize_t written = ::write(ready[1], &entered, sizeof(entered));
+      ::pause();
+      ::_exit(0);
+    }
+    bool entered = false;
+    ::close(ready[1]);
+    EXPECT_EQ(::read(ready[0], &entered, sizeof(entered)), static_cast<ssize_t>(sizeof(entered)));
+    EXPECT_TRUE(entered);
+    ::close(ready[0]);
+  }
+  ~Resident() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  Resident(const Resident&) = delete;
+  Resident& operator=(const Resident&) = delete;
+
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+TEST(DiscoveryTest, APathThroughAProcessCountsOnlyWhileThatProcessLivesThere) {
+  const PodNetns web("web");
+  const Resident resident(web);
+  const auto process = discovery::proc::FindProcess("/proc", resident.pid());
+  const auto inode = discovery::proc::NetworkNamespaceOf("/proc", std::to_string(resident.pid()));
+  ASSERT_TRUE(process && inode);
+  const discovery::Pod right{
+      .id = "a",
+      .namespace_path = absl::StrFormat("/proc/%d/ns/net", resident.pid()),
+      .holder = discovery::NamespaceHolder{.process = *process, .inode = *inode}};
+  absl::StatusOr<Rtnl> rtnl = Rtnl::Open();
+  ASSERT_TRUE(rtnl.ok() && rtnl->Links().ok());
+  const std::vector<discovery::PodNamespace> found = FindNamespaces({right}, *rtnl);
+  ASSERT_THAT(found, ::testing::SizeIs(1));
+  EXPECT_TRUE(discovery::LeadsTo(web.host_interface_index(), found[0], *rtnl));
+  // As after the id was given to another process, or this one moved.
+  for (const auto& change : std::vector<std::function<void(discovery::NamespaceHolder&)>>{
+           [](auto& holder) { ++holder.process.start_ticks; },
+           [](auto& holder) { --holder.process.start_ticks; },
+           [](auto& holder) { ++holder.inode; }}) {
+    discovery::Pod wrong = right;
+    change(*wrong.holder);
+    EXPECT_THAT(FindNamespaces({wrong}, *rtnl), ::testing::IsEmpty());
+    discovery::PodNamespace owner = found[0];
+    change(*owner.pod.holder);
+    EXPECT_FALSE(discovery::LeadsTo(web.host_interface_index(), owner, *rtnl));
+  }
 }
 
 // A pair inside a pod whose ends have the indexes of another pod's host interface and its

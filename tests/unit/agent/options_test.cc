@@ -75,6 +75,7 @@ TEST(AgentOptions, NameTheSourceOfPods) {
   EXPECT_EQ(Options({"--stdout"}).discovery, Discovery::kAuto);
   EXPECT_EQ(Options({"--stdout"}).cri_socket_path, "");
   EXPECT_EQ(Options({"--stdout", "--discovery", "netns"}).discovery, Discovery::kNetns);
+  EXPECT_EQ(Options({"--stdout", "--discovery", "proc"}).discovery, Discovery::kProc);
   const AgentOptions options =
       Options({"--stdout", "--discovery", "cri", "--cri-endpoint", "unix:///run/x/y.sock"});
   EXPECT_EQ(options.discovery, Discovery::kCri);
@@ -177,7 +178,8 @@ INSTANTIATE_TEST_SUITE_P(
         Arguments{"--stdout", "--admin-listen", "0.0.0.0:4272"},
         Arguments{"--stdout", "--admin-listen", "4272"}, Arguments{"--stdout", "-o", "xml"},
         Arguments{"--collector", "localhost:1", "-o", "json"},
-        Arguments{"--stdout", "--discovery", "guess"}, Arguments{"--stdout", "--discovery", "proc"},
+        Arguments{"--stdout", "--discovery", "guess"},
+        Arguments{"--stdout", "--discovery", "proc", "--cri-endpoint", "unix:///run/x.sock"},
         Arguments{"--stdout", "--cri-endpoint", "/run/x.sock"},
         Arguments{"--stdout", "--cri-endpoint", "unix://run/x.sock"},
         Arguments{"--stdout", "--cri-endpoint", "unix:///"},

@@ -3,14 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 
 #include "agent/discovery/auto_source.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait.h"
+#include "tests/unit/discovery/fake_proc.h"
 #include "tests/unit/discovery/fake_runtime.h"
 
 namespace podtap::discovery::cri {
@@ -258,9 +261,30 @@ TEST_F(CriSourceTest, StopsAtOnceWhileTheRuntimeHangs) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
 }
 
+TEST_F(CriSourceTest, AutoListsNamespacesOnceTheOneWithANameFirst) {
+  // Two namespaces with a name, which are files here.
+  const std::string names = directory_.path() + "/names";
+  std::filesystem::create_directory(names);
+  std::ofstream(names + "/web");
+  struct stat web {};
+  ASSERT_EQ(::stat((names + "/web").c_str(), &web), 0);
+  proc::FakeProc processes;
+  processes.Put("20", {.inode = web.st_ino, .command = "httpd"});
+  processes.Put("30", {.inode = web.st_ino + 1'000'000, .command = "other"});
+  const SystemClock clock;
+  AutoSource source(
+      Start(), NetnsSource(names),
+      std::make_unique<proc::ProcSource>(clock, proc::ProcSourceOptions{.root = processes.path()}));
+  EXPECT_TRUE(WaitUntil([&] {
+    const absl::StatusOr<PodList> list = source.List();
+    return list.ok() && list->pods.size() == 2 && list->pods[0].identity.pod_name == "web" &&
+           list->pods[1].identity.pod_name == "other";
+  }));
+}
+
 TEST_F(CriSourceTest, AutoTakesNamedNamespacesUntilARuntimeAnswers) {
   std::ofstream(directory_.path() + "/web");
-  AutoSource source(Start(), NetnsSource(directory_.path()));
+  AutoSource source(Start(), NetnsSource(directory_.path()), absl::PermissionDeniedError("no"));
   ASSERT_TRUE(WaitUntil([&] { return Ids(source) == std::vector<std::string>{"web"}; }));
   {
     FakeRuntime runtime(Socket());
