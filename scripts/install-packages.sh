@@ -13,7 +13,7 @@ die() {
   exit 1
 }
 
-# nginx and containerd are wanted as programs. Without this their packages would start services.
+# nginx, containerd and Docker are wanted as programs. Without this their packages would start services.
 forbid_service_starts() {
   [ -e "$policy" ] && return
   printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -50,6 +50,7 @@ command -v apt-get >/dev/null || die "apt-get is missing; needed packages:$missi
 echo "install-packages: installing$missing"
 case " $missing " in *" nginx-light "*) nginx_is_new=yes ;; *) nginx_is_new= ;; esac
 case " $missing " in *" containerd "*) containerd_is_new=yes ;; *) containerd_is_new= ;; esac
+case " $missing " in *" docker.io "*) docker_is_new=yes ;; *) docker_is_new= ;; esac
 trap restore_policy EXIT
 trap 'exit 130' INT TERM
 forbid_service_starts
@@ -58,6 +59,12 @@ apt-get update -q || die "apt-get update failed"
 # shellcheck disable=SC2086  # a list of words
 apt-get install -q -y -o Dpkg::Use-Pty=0 --no-install-recommends $missing </dev/null ||
   die "apt-get install failed; is this Debian 12 or newer?"
-# Nor should the next boot start them.
+# Nor should the next boot start them. The helper works only for packages' own scripts.
+disable() {
+  DPKG_MAINTSCRIPT_PACKAGE=$1 deb-systemd-helper disable "$2" >/dev/null 2>&1 || true
+}
 [ -z "$nginx_is_new" ] || update-rc.d nginx disable >/dev/null 2>&1 || true
-[ -z "$containerd_is_new" ] || deb-systemd-helper disable containerd.service >/dev/null 2>&1 || true
+[ -z "$containerd_is_new" ] || disable containerd containerd.service
+[ -z "$docker_is_new" ] || disable docker.io docker.service
+[ -z "$docker_is_new" ] || disable docker.io docker.socket
+[ -z "$docker_is_new" ] || update-rc.d docker disable >/dev/null 2>&1 || true

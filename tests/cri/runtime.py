@@ -80,7 +80,7 @@ class Runtime:
         self.subnet = os.getpid() % 200 + 1
 
     def __enter__(self):
-        _adopt_orphans()
+        adopt_orphans()
         # The gateway plugins turn it on.
         with open("/proc/sys/net/ipv4/ip_forward", encoding="ascii") as file:
             self.ip_forward = file.read()
@@ -103,7 +103,7 @@ class Runtime:
             if self.process is not None:
                 self.process.stop()
             self._clean_up()
-            _reap_shims()
+            reap_shims()
 
     def _prepare(self):
         os.makedirs(self.directory)
@@ -285,14 +285,14 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _adopt_orphans():
+def adopt_orphans():
     """Shims outlive the containerd that started them; who adopts them has to reap them, and not
     every machine's first process does."""
     pr_set_child_subreaper = 36
     ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
 
 
-def _reap_shims():
+def reap_shims():
     for entry in os.listdir("/proc"):
         try:
             with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
