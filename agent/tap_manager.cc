@@ -74,7 +74,7 @@ void TapManager::NoteWithoutTap(const discovery::View& view) {
   without_tap->untapped = view.untapped;
   for (const discovery::WantedTap& tap : view.taps) {
     const auto open = open_.find(tap.interface_index);
-    if (!tap.owner || (open != open_.end() && open->second.owner)) {
+    if (!tap.owner || IsExcluded(tap) || (open != open_.end() && open->second.owner)) {
       continue;
     }
     const discovery::PodIdentity& pod = tap.owner->pod.identity;

@@ -122,6 +122,19 @@ TEST_F(CoverageReportTest, AnInterfaceThatWentDuringTheLookIsNone) {
   EXPECT_EQ(Only().state(), v1::COVERAGE_STATE_NO_HOST_INTERFACE);
 }
 
+TEST_F(CoverageReportTest, AnInterfaceOfAPodThatIsLeftOutIsNotMissed) {
+  const PodNetns pod("excluded");
+  WantedTap wanted = Wanted(pod);
+  wanted.owner->pod.excluded_because = "because";
+  manager_.OnView({.taps = {wanted},
+                   .untapped = {{.identity = wanted.owner->pod.identity,
+                                 .reason = UntappedPod::Reason::kExcluded,
+                                 .exclusion = "because"}}});
+  const v1::PodCoverage coverage = Only();
+  EXPECT_EQ(coverage.state(), v1::COVERAGE_STATE_EXCLUDED);
+  EXPECT_THAT(coverage.reason(), HasSubstr("because"));
+}
+
 TEST_F(CoverageReportTest, PodsBeyondTheBoundAreCounted) {
   View view;
   for (int i = 0; i < 1030; ++i) {
