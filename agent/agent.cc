@@ -144,7 +144,8 @@ absl::Status Agent::Start() {
 
 absl::Status Agent::StartCapture() {
   // Without CAP_NET_RAW the program would load, and each tap fail.
-  PODTAP_RETURN_IF_ERROR(capture::CheckCapabilities(capture::LookAround()));
+  PODTAP_RETURN_IF_ERROR(capture::CheckCapabilities(capture::LookAround(),
+                                                    options_.pod_netns != PodNetnsMode::kNever));
   PODTAP_ASSIGN_OR_RETURN(program_,
                           capture::CaptureProgram::Load({.capture_bytes = options_.capture_bytes,
                                                          .rings = options_.rings,
@@ -164,7 +165,8 @@ absl::Status Agent::StartCapture() {
                       *program_, directory_, clock_, tls_, sinks, log_ ? &*log_ : nullptr));
   taps_.emplace(*program_, [this](capture::TapId tap) { shards_->TapClosed(tap); });
   PODTAP_ASSIGN_OR_RETURN(discovery::Rtnl rtnl, discovery::Rtnl::Open());
-  manager_.emplace(*taps_, directory_, shards_->activity(), *program_, std::move(rtnl), clock_);
+  manager_.emplace(*taps_, directory_, shards_->activity(), *program_, std::move(rtnl), clock_,
+                   options_.pod_netns);
   coverage_.emplace(*taps_, directory_, shards_->activity(), *manager_, clock_);
   PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::PodSource> source,
                           StartPodSource(options_, clock_));
@@ -185,6 +187,7 @@ discovery::Watcher::Handlers Agent::TapHandlers() {
 absl::Status Agent::Stop() {
   stopping_ = true;
   watcher_.reset();
+  manager_->Stop();
   coverage_->Freeze();
   taps_->CloseAll();
   shards_->Stop();

@@ -2,8 +2,9 @@
 // handed on before the process ends.
 //
 // Threads: main (waits for a signal), discovery, those that ask container runtime and engines, tap
-// closing, the shards, the collector client, the printer of --stdout, those of the admin port. They
-// meet at TapDirectory, TlsInventory, EventLog and the ledger's copies.
+// closing, the one that checks taps inside pods, the shards, the collector client, the printer of
+// --stdout, those of the admin port. They meet at TapDirectory, TlsInventory, EventLog and the
+// ledger's copies.
 #pragma once
 
 #include <atomic>

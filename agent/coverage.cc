@@ -22,8 +22,11 @@ Coverage JudgeUntapped(const CoverageFacts& facts) {
             "the pod uses the node's own network; its traffic can't be told from the node's"};
   }
   if (!facts.failure.empty()) {
-    return {v1::COVERAGE_STATE_FAILED, absl::StrFormat("its interface %s could not be tapped: %s",
-                                                       facts.failed_interface, facts.failure)};
+    return {v1::COVERAGE_STATE_FAILED,
+            facts.failed_interface.empty()
+                ? absl::StrFormat("it could not be tapped inside its namespace: %s", facts.failure)
+                : absl::StrFormat("its interface %s could not be tapped: %s",
+                                  facts.failed_interface, facts.failure)};
   }
   if (facts.no_namespace) {
     return {v1::COVERAGE_STATE_NO_HOST_INTERFACE,
@@ -31,7 +34,7 @@ Coverage JudgeUntapped(const CoverageFacts& facts) {
   }
   return {v1::COVERAGE_STATE_NO_HOST_INTERFACE,
           "no interface of the node leads to the pod that sees its traffic: its network is of "
-          "another kind (macvlan, ipvlan, SR-IOV), or is being made or gone"};
+          "another kind (macvlan, ipvlan, SR-IOV; see --pod-netns), or is being made or gone"};
 }
 
 Coverage JudgeWithoutHttp(const CoverageFacts& facts) {
@@ -67,6 +70,13 @@ Coverage JudgeWithoutHttp(const CoverageFacts& facts) {
 Coverage JudgeCoverage(const CoverageFacts& facts) {
   if (facts.taps == 0) {
     return JudgeUntapped(facts);
+  }
+  if (facts.sides != enrichment::Sides::kBoth) {
+    return {v1::COVERAGE_STATE_ONE_SIDED,
+            absl::StrFormat("%s shows only what the pod %s: the node's network delivers the rest "
+                            "past it; see --pod-netns",
+                            facts.one_sided_interface,
+                            facts.sides == enrichment::Sides::kFromPodOnly ? "sends" : "receives")};
   }
   if (facts.exchanges > 0) {
     return {v1::COVERAGE_STATE_TAPPED, "HTTP exchanges are seen"};

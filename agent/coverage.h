@@ -6,6 +6,7 @@
 #include <string>
 
 #include "agent/capture/tap_counters.h"
+#include "agent/enrichment/event.h"
 #include "podtap/v1/ingest_service.pb.h"
 
 namespace podtap {
@@ -22,6 +23,9 @@ struct CoverageFacts {
   // An interface of the pod that could not be tapped, and what the kernel said.
   std::string failed_interface;
   std::string failure;
+  // A tapped interface that shows one direction only, and which.
+  std::string one_sided_interface;
+  enrichment::Sides sides = enrichment::Sides::kBoth;
 
   // Exchanges, ended or open.
   uint64_t exchanges = 0;

@@ -83,6 +83,10 @@ void CoverageReport::AddTap(PodEntry& pod, const enrichment::TapInfo& tap,
   pod.last_packet_ns = std::max(pod.last_packet_ns, last_packet.time_ns());
   const capture::Traffic traffic = capture::TrafficOf(*counters);
   ++pod.facts.taps;
+  if (tap.sides != enrichment::Sides::kBoth) {
+    pod.facts.sides = tap.sides;
+    pod.facts.one_sided_interface = SafeText(tap.interface_name, kMaxErrorBytes);
+  }
   pod.facts.exchanges += activity.exchanges + activity.open_exchanges;
   pod.facts.packets += capture::PacketsOf(*counters);
   for (size_t i = 0; i < traffic.size(); ++i) {

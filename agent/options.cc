@@ -32,6 +32,7 @@ struct Flags {
   std::string ring_bytes = "8MiB";
   std::string discovery = "auto";
   std::string cri_endpoint;
+  std::string pod_netns = "never";
   std::string admin_listen = "127.0.0.1:4272";
   std::string output;
   std::string reporters = "both";
@@ -57,6 +58,13 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
                  "Socket of the container runtime (default: the usual ones of containerd, CRI-O, "
                  "cri-dockerd, k3s and MicroK8s are tried)")
       ->type_name("unix:///PATH");
+  app.add_option(
+         "--pod-netns", flags.pod_netns,
+         "Pods to tap inside their own network namespaces, which takes CAP_SYS_ADMIN: never "
+         "(none), fallback (those that the host's ends of their interfaces do not show "
+         "whole), always (all)")
+      ->check(CLI::IsMember({"never", "fallback", "always"}))
+      ->capture_default_str();
   app.add_option("--admin-listen", flags.admin_listen,
                  "Address for probes and metrics; port 0 takes any, an empty text none")
       ->type_name("HOST:PORT")
@@ -105,6 +113,12 @@ absl::Status CheckDiscovery(const Flags& flags, AgentOptions& options) {
   PODTAP_ASSIGN_OR_RETURN(options.cri_socket_path,
                           discovery::cri::CheckEndpoint("--cri-endpoint", flags.cri_endpoint));
   return absl::OkStatus();
+}
+
+PodNetnsMode ToPodNetnsMode(const std::string& value) {
+  return value == "always"     ? PodNetnsMode::kAlways
+         : value == "fallback" ? PodNetnsMode::kFallback
+                               : PodNetnsMode::kNever;
 }
 
 absl::Status Check(const Flags& flags, AgentOptions& options) {
@@ -184,6 +198,7 @@ std::variant<AgentOptions, int> ParseAgentOptions(int argc, const char* const* a
                       : flags.reporters == "server" ? enrichment::ReporterFilter::kServer
                                                     : enrichment::ReporterFilter::kBoth;
   options.node_name = SafeText(options.node_name.empty() ? HostName() : options.node_name, 253);
+  options.pod_netns = ToPodNetnsMode(flags.pod_netns);
   options.cluster_name = SafeText(options.cluster_name, 253);
   return options;
 }

@@ -10,6 +10,7 @@
 #include "agent/discovery/selection.h"
 #include "agent/enrichment/enricher.h"
 #include "agent/exporter/stdout_sink.h"
+#include "agent/pod_netns.h"
 #include "common/grpc_target.h"
 #include "common/tls_files.h"
 
@@ -45,6 +46,7 @@ struct AgentOptions {
   discovery::PodSelection pods;
   enrichment::TrafficSelection traffic;
   Discovery discovery = Discovery::kAuto;
+  PodNetnsMode pod_netns = PodNetnsMode::kNever;
   // Socket of the container runtime; the usual ones are tried when empty.
   std::string cri_socket_path;
   // How long an exchange waits for the name of an end.

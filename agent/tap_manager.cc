@@ -1,11 +1,13 @@
 #include "agent/tap_manager.h"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "common/log.h"
+#include "common/status.h"
 
 namespace podtap {
 namespace {
@@ -13,6 +15,8 @@ namespace {
 constexpr int64_t kSweepIntervalNs = int64_t{60} * 1'000'000'000;
 // Longer than the pipeline's own idle time-out, so that only what it never heard of is swept.
 constexpr int64_t kSweepIdleNs = int64_t{900} * 1'000'000'000;
+// Between two attempts to tap inside a pod whose host taps are one-sided, after one that failed.
+constexpr int64_t kHandOverPauseNs = int64_t{60} * 1'000'000'000;
 
 bool IsSameOwner(const discovery::PodNamespace& a, const discovery::PodNamespace& b) {
   return a.pod.id == b.pod.id && a.device == b.device && a.inode == b.inode;
@@ -30,22 +34,25 @@ void TapManager::OnView(const discovery::View& view) {
   namespaces_left_out_ = view.namespaces_left_out;
   pods_cut_ = view.pods_cut;
   labels_left_out_ = view.labels_left_out;
-  std::map<uint32_t, const discovery::WantedTap*> wanted;
+  WatchSides();
+  UpdateInside(view);
+  WantedTaps all;
   for (const discovery::WantedTap& tap : view.taps) {
-    wanted.emplace(tap.interface_index, &tap);
+    all.emplace(tap.interface_index, &tap);
   }
+  const WantedTaps wanted = HostTaps(all);
   CloseUnwanted(wanted);
-  for (const discovery::WantedTap& tap : view.taps) {
-    if (IsExcluded(tap)) {
-      LeaveOut(tap);
+  for (const auto& [index, tap] : wanted) {
+    if (IsExcluded(*tap)) {
+      LeaveOut(*tap);
       continue;
     }
-    auto found = open_.find(tap.interface_index);
-    if (found == open_.end() && (tap.owner || !IsLetGo(tap))) {
-      found = Open(tap, view.since_ns);
+    auto found = open_.find(index);
+    if (found == open_.end() && (tap->owner || !IsLetGo(*tap))) {
+      found = Open(*tap, view.since_ns);
     }
     if (found != open_.end()) {
-      Update(found->second, tap);
+      Update(found->second, *tap);
     }
   }
   if (view.source_answered) {
@@ -57,14 +64,19 @@ void TapManager::OnView(const discovery::View& view) {
   source_answers_ = view.source_answered;
   has_looked_ = true;
   const bool idle = std::none_of(open_.begin(), open_.end(),
-                                 [](const auto& item) { return item.second.owner.has_value(); });
+                                 [](const auto& item) { return item.second.owner.has_value(); }) &&
+                    (!pod_taps_ || pod_taps_->counts().pods == 0);
   if (idle && !idle_logged_) {
     PODTAP_LOG_INFO("no pod interface found yet; waiting for one");
   }
   idle_logged_ = idle;
-  std::erase_if(failures_, [&](const auto& item) { return !wanted.contains(item.first); });
-  std::erase_if(let_go_, [&](const auto& item) { return !wanted.contains(item.first); });
+  std::erase_if(failures_, [&](const auto& item) { return !all.contains(item.first); });
+  std::erase_if(let_go_, [&](const auto& item) { return !all.contains(item.first); });
   NoteWithoutTap(view);
+  one_sided_ =
+      static_cast<uint64_t>(std::count_if(open_.begin(), open_.end(), [](const auto& item) {
+        return item.second.info.sides != enrichment::Sides::kBoth;
+      }));
   directory_.Expire(clock_.MonotonicNs());
   Sweep();
 }
@@ -87,6 +99,10 @@ void TapManager::NoteWithoutTap(const discovery::View& view) {
       // It went between the look and now.
       without_tap->untapped.push_back({pod, discovery::UntappedPod::Reason::kNoInterface});
     }
+  }
+  if (pod_taps_) {
+    std::vector<FailedTap> inside = pod_taps_->failures();
+    std::move(inside.begin(), inside.end(), std::back_inserter(without_tap->failed));
   }
   using Reason = discovery::UntappedPod::Reason;
   uint64_t host_network = 0;
@@ -113,7 +129,7 @@ void TapManager::OnLink(const discovery::Link& link, int64_t since_ns) {
     // The index has been given to another interface.
     Close(found);
   }
-  if (!IsLetGo(wanted)) {
+  if (!IsLetGo(wanted) && pod_netns_ != PodNetnsMode::kAlways) {
     Open(wanted, since_ns);
   }
 }
@@ -142,12 +158,130 @@ void TapManager::OnNamespaceGone(int32_t namespace_id) {
   }
 }
 
+void TapManager::WatchSides() {
+  const int64_t now_ns = clock_.MonotonicNs();
+  for (auto& [index, tap] : open_) {
+    if (tap.owner && tap.sides.IsDue(now_ns)) {
+      // Only a tap that is open is asked for its counters.
+      const absl::StatusOr<capture::TapCounters> counters = taps_.Counters(tap.info.id);
+      PODTAP_CHECK(counters.ok());
+      using capture::Direction;
+      NoteSides(tap, tap.sides.Observe({.from_pod = TcpPacketsOf(*counters, Direction::kFromPod),
+                                        .to_pod = TcpPacketsOf(*counters, Direction::kToPod)},
+                                       now_ns));
+    }
+  }
+}
+
+void TapManager::NoteSides(OpenTap& tap, enrichment::Sides sides) {
+  if (sides == tap.info.sides) {
+    return;
+  }
+  tap.info.sides = sides;
+  Publish(tap);
+  const std::string& pod = tap.owner->pod.identity.pod_name;
+  if (sides == enrichment::Sides::kBoth) {
+    PODTAP_LOG_INFO("{} shows both directions of pod {} again", tap.info.interface_name, pod);
+    return;
+  }
+  PODTAP_LOG_WARN("{} shows only what pod {} {}: the rest is delivered past it{}",
+                  tap.info.interface_name, pod,
+                  sides == enrichment::Sides::kFromPodOnly ? "sends" : "receives",
+                  pod_taps_ ? "" : "; --pod-netns fallback taps such pods inside");
+}
+
+void TapManager::UpdateInside(const discovery::View& view) {
+  if (!pod_taps_) {
+    return;
+  }
+  const int64_t now_ns = clock_.MonotonicNs();
+  std::set<std::string_view> listed;
+  for (const discovery::PodNamespace& pod : view.pods) {
+    listed.insert(pod.pod.id);
+  }
+  std::erase_if(handed_over_, [&](const std::string& id) { return !listed.contains(id); });
+  std::erase_if(hand_over_after_ns_,
+                [&](const auto& item) { return !listed.contains(item.first); });
+  std::set<std::string> fresh;
+  for (const auto& [index, tap] : open_) {
+    if (tap.info.sides != enrichment::Sides::kBoth && tap.owner &&
+        listed.contains(tap.owner->pod.id) && hand_over_after_ns_[tap.owner->pod.id] <= now_ns) {
+      fresh.insert(tap.owner->pod.id);
+    }
+  }
+  handed_over_.insert(fresh.begin(), fresh.end());
+  CloseForInside();
+  pod_taps_->Update(InsideWishes(view));
+  for (auto it = handed_over_.begin(); it != handed_over_.end();) {
+    if (pod_taps_->IsTapped(*it)) {
+      handed_over_count_ += fresh.contains(*it) ? 1 : 0;
+      ++it;
+      continue;
+    }
+    // The host's tap sees more than none.
+    hand_over_after_ns_[*it] = now_ns + kHandOverPauseNs;
+    it = handed_over_.erase(it);
+  }
+}
+
+std::vector<InsideWish> TapManager::InsideWishes(const discovery::View& view) const {
+  std::vector<InsideWish> wishes;
+  std::set<std::string_view> placed;
+  for (const discovery::WantedTap& tap : view.taps) {
+    if (tap.owner) {
+      placed.insert(tap.owner->pod.id);
+    }
+  }
+  for (const discovery::PodNamespace& pod : view.pods) {
+    const std::string& id = pod.pod.id;
+    if (!pod.pod.excluded_because.empty()) {
+      continue;
+    }
+    const bool is_always = pod_netns_ == PodNetnsMode::kAlways;
+    const bool is_handed_over = handed_over_.contains(id);
+    // A pod that got an interface of the host later keeps the taps it has.
+    if (is_always || is_handed_over || !placed.contains(id) || pod_taps_->IsTapped(id)) {
+      wishes.push_back(
+          {.pod = pod, .pairs_too = is_always || is_handed_over, .was_seen = is_handed_over});
+    }
+  }
+  return wishes;
+}
+
+void TapManager::CloseForInside() {
+  bool is_closing = false;
+  for (auto it = open_.begin(); it != open_.end();) {
+    const bool is_inside = it->second.owner && handed_over_.contains(it->second.owner->pod.id);
+    is_closing |= is_inside;
+    it = is_inside ? Close(it) : std::next(it);
+  }
+  if (is_closing) {
+    taps_.WaitUntilClosed();
+  }
+}
+
+TapManager::WantedTaps TapManager::HostTaps(const WantedTaps& all) {
+  if (pod_netns_ == PodNetnsMode::kAlways) {
+    return {};
+  }
+  WantedTaps wanted;
+  for (const auto& [index, tap] : all) {
+    if (tap->owner && handed_over_.contains(tap->owner->pod.id)) {
+      // Not to be tapped either when the kernel tells of it again.
+      LetGoOf(*tap);
+    } else {
+      wanted.emplace(index, tap);
+    }
+  }
+  return wanted;
+}
+
 bool TapManager::IsWanted(const OpenTap& tap, const discovery::WantedTap& wanted) const {
   return tap.namespace_id == wanted.namespace_id && taps_.IsBound(tap.info.id) &&
          (!tap.owner || (wanted.owner && IsSameOwner(*tap.owner, *wanted.owner)));
 }
 
-void TapManager::CloseUnwanted(const std::map<uint32_t, const discovery::WantedTap*>& wanted) {
+void TapManager::CloseUnwanted(const WantedTaps& wanted) {
   for (auto it = open_.begin(); it != open_.end();) {
     const auto match = wanted.find(it->first);
     if (match != wanted.end() && IsWanted(it->second, *match->second)) {

@@ -4,6 +4,9 @@
 // it: a pod's first packets come before anybody lists the pod. Whose a tap is, is proved once the
 // tap is in place. From then on the socket stays with its interface, so that neither a reused index
 // nor a reused namespace id can give it a wrong name.
+//
+// Pods that can't be seen whole from the host are tapped inside their namespaces, where that is
+// allowed: see PodTaps. Then the host's ends of their interfaces are not tapped.
 #pragma once
 
 #include <atomic>
@@ -12,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +24,9 @@
 #include "agent/capture/tap_set.h"
 #include "agent/discovery/watcher.h"
 #include "agent/enrichment/tap_directory.h"
+#include "agent/one_sided.h"
+#include "agent/pod_netns.h"
+#include "agent/pod_taps.h"
 #include "agent/tap_activity.h"
 #include "common/clock.h"
 #include "common/counter.h"
@@ -34,14 +41,6 @@ struct TapManagerLimits {
   size_t max_unclaimed = 256;
 };
 
-// An interface of a pod that could not be tapped.
-struct FailedTap {
-  discovery::PodIdentity pod;
-  std::string interface_name;
-  // What the kernel said, or what else stood in the way.
-  std::string error;
-};
-
 // The pods that are not tapped, as of one look.
 struct PodsWithoutTap {
   std::vector<discovery::UntappedPod> untapped;
@@ -54,20 +53,32 @@ class TapManager {
   // All that is borrowed outlives the manager.
   TapManager(capture::TapSet& taps, enrichment::TapDirectory& directory, TapActivity& activity,
              const capture::CaptureProgram& program, discovery::Rtnl rtnl, const Clock& clock,
-             const TapManagerLimits& limits = {})
+             PodNetnsMode pod_netns = PodNetnsMode::kNever, const TapManagerLimits& limits = {})
       : taps_(taps),
         directory_(directory),
         activity_(activity),
         connections_(program),
         rtnl_(std::move(rtnl)),
         clock_(clock),
-        limits_(limits) {}
+        pod_netns_(pod_netns),
+        limits_(limits) {
+    if (pod_netns != PodNetnsMode::kNever) {
+      pod_taps_.emplace(taps, directory, activity, clock);
+    }
+  }
 
   // What discovery::Watcher::Handlers are to call.
   void OnView(const discovery::View& view);
   void OnLink(const discovery::Link& link, int64_t since_ns);
   void OnOwners(const std::vector<discovery::WantedTap>& taps);
   void OnNamespaceGone(int32_t namespace_id);
+
+  // Lets go of the taps: whoever owns them may close them from here on. After the last On…().
+  void Stop() {
+    if (pod_taps_) {
+      pod_taps_->Stop();
+    }
+  }
 
   // Discovery has looked at least once.
   bool has_looked() const { return has_looked_; }
@@ -81,11 +92,16 @@ class TapManager {
 
   template <typename Visitor>
   void Visit(Visitor visit) const {
-    visit(CounterValue{.name = "taps_opened", .count = opened_});
-    visit(CounterValue{.name = "taps_closed", .count = closed_});
-    visit(CounterValue{.name = "taps_failed", .count = failed_});
-    visit(CounterValue{.name = "taps_late", .count = late_});
-    visit(CounterValue{.name = "packets_before_taps", .count = packets_before_});
+    const PodTaps::Counts inside = pod_taps_ ? pod_taps_->counts() : PodTaps::Counts();
+    visit(CounterValue{.name = "taps_opened", .count = opened_ + inside.opened});
+    visit(CounterValue{.name = "taps_closed", .count = closed_ + inside.closed});
+    visit(CounterValue{.name = "taps_failed", .count = failed_ + inside.failed});
+    visit(CounterValue{.name = "taps_late", .count = late_ + inside.late});
+    visit(CounterValue{.name = "packets_before_taps",
+                       .count = packets_before_ + inside.packets_before});
+    visit(CounterValue{.name = "pods_tapped_inside", .count = inside.pods});
+    visit(CounterValue{.name = "taps_one_sided", .count = one_sided_});
+    visit(CounterValue{.name = "pods_handed_over", .count = handed_over_count_});
     visit(CounterValue{.name = "taps_unclaimed", .count = unclaimed_});
     visit(CounterValue{.name = "owners_refuted", .count = refuted_});
     visit(CounterValue{.name = "link_reports_lost", .count = reports_lost_});
@@ -106,6 +122,7 @@ class TapManager {
     int32_t namespace_id = -1;
     // Proved; absent while no pod is known.
     std::optional<discovery::PodNamespace> owner;
+    OneSidedWatch sides;
   };
   using OpenTaps = std::map<uint32_t, OpenTap>;
   // An interface as it was when its tap was let go of.
@@ -114,9 +131,23 @@ class TapManager {
     int32_t namespace_id = -1;
   };
 
+  // By interface index.
+  using WantedTaps = std::map<uint32_t, const discovery::WantedTap*>;
+
+  // Looks at what each tap of a pod has seen, and says which see one direction only.
+  void WatchSides();
+  void NoteSides(OpenTap& tap, enrichment::Sides sides);
+  // Taps pods inside their namespaces that are to be tapped there.
+  void UpdateInside(const discovery::View& view);
+  std::vector<InsideWish> InsideWishes(const discovery::View& view) const;
+  // Closes the host taps of pods that are tapped inside in their place, and waits for that: no
+  // packet is seen by both.
+  void CloseForInside();
+  // The taps that the host is to have besides. Lets go of those that it is not to have.
+  WantedTaps HostTaps(const WantedTaps& all);
   // Whether the tap is still what is wanted of its interface.
   bool IsWanted(const OpenTap& tap, const discovery::WantedTap& wanted) const;
-  void CloseUnwanted(const std::map<uint32_t, const discovery::WantedTap*>& wanted);
+  void CloseUnwanted(const WantedTaps& wanted);
   // Lets go of taps that have waited for a pod for too long.
   void CloseUnclaimed();
   OpenTaps::iterator Close(OpenTaps::iterator tap);
@@ -144,7 +175,14 @@ class TapManager {
   const capture::ConnectionMap connections_;
   discovery::Rtnl rtnl_;
   const Clock& clock_;
+  const PodNetnsMode pod_netns_;
   const TapManagerLimits limits_;
+  // Absent when no pod may be entered.
+  std::optional<PodTaps> pod_taps_;
+  // Ids of pods that are tapped inside because their host taps are one-sided.
+  std::set<std::string> handed_over_;
+  // When to try that again with pods for which it failed.
+  std::map<std::string, int64_t> hand_over_after_ns_;
 
   // By interface index, all three.
   OpenTaps open_;
@@ -179,6 +217,9 @@ class TapManager {
   std::atomic<uint64_t> pods_excluded_{0};
   std::atomic<uint64_t> labels_left_out_{0};
   std::atomic<uint64_t> swept_{0};
+  // Taps, now; pods, in all.
+  std::atomic<uint64_t> one_sided_{0};
+  std::atomic<uint64_t> handed_over_count_{0};
 };
 
 }  // namespace podtap

@@ -22,11 +22,13 @@ namespace podtap {
 namespace {
 
 // Lines that say what is there now: they go up and down.
-constexpr std::array<std::string_view, 13> kCurrent = {"namespaces_left_out",
+constexpr std::array<std::string_view, 15> kCurrent = {"namespaces_left_out",
                                                        "pods_cut",
                                                        "pods_host_network",
                                                        "labels_left_out",
                                                        "pods_without_interface",
+                                                       "pods_tapped_inside",
+                                                       "taps_one_sided",
                                                        "pods_not_reported",
                                                        "pods_excluded",
                                                        "buffered",

@@ -36,6 +36,8 @@ absl::Status CheckProgramOptions(const ProgramOptions& options);
 
 // Which way frames go that leave through the tapped interface.
 enum class Polarity : uint32_t {
+  // From the pod: an interface inside its namespace.
+  kPodSide = 0,
   // To the pod: the host's side of its interface.
   kHostSide = 1,
 };

@@ -105,12 +105,15 @@ Surroundings LookAround() {
   return found;
 }
 
-absl::Status CheckCapabilities(const Surroundings& surroundings) {
+absl::Status CheckCapabilities(const Surroundings& surroundings, bool enters_pods) {
   if (!surroundings.has_cap_bpf && !surroundings.has_cap_sys_admin) {
     return Missing("CAP_BPF", "loading the capture program");
   }
   if (!surroundings.has_cap_net_raw) {
     return Missing("CAP_NET_RAW", "tapping interfaces");
+  }
+  if (enters_pods && !surroundings.has_cap_sys_admin) {
+    return Missing("CAP_SYS_ADMIN", "entering pods' network namespaces (--pod-netns)");
   }
   return absl::OkStatus();
 }

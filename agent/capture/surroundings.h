@@ -32,7 +32,8 @@ Surroundings LookAround();
 Surroundings ParseSurroundings(const std::string& proc_status, const std::string& release);
 
 // kPermissionDenied names the first capability that is missing, what it is for and how to grant it.
-absl::Status CheckCapabilities(const Surroundings& surroundings);
+// `enters_pods`: the agent is to enter pods' network namespaces.
+absl::Status CheckCapabilities(const Surroundings& surroundings, bool enters_pods = false);
 
 // Why loading the capture program failed with `error` (an errno), and what to do. `ring_bytes` is
 // what was asked for.

@@ -77,6 +77,11 @@ void TapSet::CloseAll() {
   closer_idle_.wait(lock, [&] { return closing_.empty() && !busy_; });
 }
 
+void TapSet::WaitUntilClosed() {
+  std::unique_lock lock(mutex_);
+  closer_idle_.wait(lock, [&] { return closing_.empty() && !busy_; });
+}
+
 bool TapSet::IsBound(const TapId& tap) const {
   const std::lock_guard lock(mutex_);
   return open_.at(tap.slot).IsBound();

@@ -36,6 +36,8 @@ class TapSet {
   void Close(const TapId& tap);
   // Closes all taps, and waits until those and the ones closing before are closed and handled.
   void CloseAll();
+  // Waits until the taps that are being closed are closed and handled.
+  void WaitUntilClosed();
   // False when its interface is gone. The tap is open.
   bool IsBound(const TapId& tap) const;
   size_t open_count() const;

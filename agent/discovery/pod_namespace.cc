@@ -2,13 +2,16 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <algorithm>
 #include <optional>
+#include <thread>
 #include <utility>
 
+#include "common/status.h"
 #include "common/unique_fd.h"
 
 namespace podtap::discovery {
@@ -49,12 +52,26 @@ std::optional<PodNamespace> Look(const Pod& pod, Rtnl& rtnl) {
     return std::nullopt;
   }
   const absl::StatusOr<std::optional<int32_t>> id = rtnl.NamespaceId(open->fd.get());
-  // Not a network namespace, or no interface of the host leads there.
-  if (!id.ok() || !id->has_value()) {
+  if (!id.ok()) {
+    // Not a network namespace.
     return std::nullopt;
   }
   return PodNamespace{
-      .pod = pod, .device = open->device, .inode = open->inode, .namespace_id = **id};
+      .pod = pod, .device = open->device, .inode = open->inode, .namespace_id = id->value_or(-1)};
+}
+
+// The namespace that was found, or nothing.
+std::optional<OpenNamespace> OpenAgain(const PodNamespace& owner) {
+  std::optional<OpenNamespace> open = Open(owner.pod);
+  if (open && (open->device != owner.device || open->inode != owner.inode)) {
+    open.reset();
+  }
+  return open;
+}
+
+absl::Status Enter(OpenNamespace open) {
+  return ::setns(open.fd.get(), CLONE_NEWNET) == 0 ? absl::OkStatus()
+                                                   : ErrnoStatus(errno, "enter namespace of pod");
 }
 
 }  // namespace
@@ -82,14 +99,32 @@ std::vector<PodNamespace> FindNamespaces(const std::vector<Pod>& pods, Rtnl& rtn
 }
 
 bool LeadsTo(uint32_t interface_index, const PodNamespace& owner, Rtnl& rtnl) {
-  const std::optional<OpenNamespace> open = Open(owner.pod);
-  if (!open || open->device != owner.device || open->inode != owner.inode) {
+  const std::optional<OpenNamespace> open = OpenAgain(owner);
+  if (!open) {
     return false;
   }
   const absl::StatusOr<std::optional<int32_t>> id = rtnl.NamespaceId(open->fd.get());
   const absl::StatusOr<std::optional<Link>> link = rtnl.FindLink(interface_index);
   return id.ok() && id->has_value() && link.ok() && link->has_value() &&
          (*link)->peer_namespace_id == *id;
+}
+
+bool IsThere(const PodNamespace& owner) { return OpenAgain(owner).has_value(); }
+
+absl::Status RunInside(const PodNamespace& owner, const std::function<void()>& body) {
+  std::optional<OpenNamespace> open = OpenAgain(owner);
+  if (!open) {
+    return absl::NotFoundError("enter namespace of pod: it is gone");
+  }
+  absl::Status entered;
+  std::thread([&] {
+    // Closed once inside: the thread keeps the namespace meanwhile.
+    entered = Enter(*std::move(open));
+    if (entered.ok()) {
+      body();
+    }
+  }).join();
+  return entered;
 }
 
 }  // namespace podtap::discovery

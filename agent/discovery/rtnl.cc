@@ -1,5 +1,6 @@
 #include "agent/discovery/rtnl.h"
 
+#include <linux/if_arp.h>
 #include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <netlink/cache.h>
@@ -71,7 +72,11 @@ Link ToLink(rtnl_link* link) {
   }
   if (int32_t id = -1; rtnl_link_get_link_netnsid(link, &id) == 0 && id >= 0) {
     value.peer_namespace_id = id;
+  } else if (const int lower = rtnl_link_get_link(link); lower > 0) {
+    value.lower_index = static_cast<uint32_t>(lower);
   }
+  value.master_index = static_cast<uint32_t>(rtnl_link_get_master(link));
+  value.is_ethernet = rtnl_link_get_arptype(link) == ARPHRD_ETHER;
   value.packets = rtnl_link_get_stat(link, RTNL_LINK_RX_PACKETS) +
                   rtnl_link_get_stat(link, RTNL_LINK_TX_PACKETS);
   return value;

@@ -1,4 +1,5 @@
-// Questions to the kernel over rtnetlink, in the host's network namespace. The one user of libnl.
+// Questions to the kernel over rtnetlink, in the network namespace of the thread that opens the
+// socket: the host's, but for a thread inside a pod's. The one user of libnl.
 //
 // None of these need a capability. Source: rtnetlink(7); RTM_GETNSID is Linux 4.0.
 #pragma once
@@ -33,8 +34,8 @@ class Rtnl {
   absl::StatusOr<std::optional<Link>> FindLink(uint32_t index);
   // Addresses of all interfaces.
   absl::StatusOr<std::vector<IpAddress>> Addresses();
-  // Id of the namespace open at `namespace_fd` in the host's table; nullopt when it has none: no
-  // interface of the host leads there. Ids are reused at once: never keep one.
+  // Id of the namespace open at `namespace_fd` in this namespace's table; nullopt when it has none:
+  // no interface leads there. Ids are reused at once: never keep one.
   absl::StatusOr<std::optional<int32_t>> NamespaceId(int namespace_fd);
 
  private:

@@ -1,12 +1,26 @@
 #include "agent/discovery/tap_plan.h"
 
 #include <algorithm>
+#include <initializer_list>
+#include <string_view>
 
 namespace podtap::discovery {
+namespace {
 
-bool MayBePods(const Link& link) {
-  return (link.kind == "veth" || link.kind == "netkit") && link.peer_namespace_id.has_value();
+bool IsOneOf(const std::string& kind, std::initializer_list<std::string_view> kinds) {
+  return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
 }
+
+bool IsPair(const Link& link) { return IsOneOf(link.kind, {"veth", "netkit"}); }
+
+// Its frames cross the lower device as they are, or with a VLAN tag more.
+bool PassesThrough(const Link& link) {
+  return IsPair(link) || IsOneOf(link.kind, {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"});
+}
+
+}  // namespace
+
+bool MayBePods(const Link& link) { return IsPair(link) && link.peer_namespace_id.has_value(); }
 
 std::vector<WantedTap> PlanTaps(const std::vector<Link>& links,
                                 const std::vector<PodNamespace>& namespaces) {
@@ -29,6 +43,22 @@ std::vector<WantedTap> PlanTaps(const std::vector<Link>& links,
     return a.interface_index < b.interface_index;
   });
   return wanted;
+}
+
+std::vector<Link> PodSideLinks(const std::vector<Link>& links, std::optional<int32_t> host_id) {
+  std::vector<Link> chosen;
+  for (const Link& link : links) {
+    const bool has_ports = std::any_of(links.begin(), links.end(), [&](const Link& other) {
+      return other.master_index == link.index;
+    });
+    const bool is_stacked = link.lower_index != 0 && PassesThrough(link);
+    const bool is_anothers = IsPair(link) && (!host_id || link.peer_namespace_id != host_id);
+    if (link.is_ethernet && !has_ports && !is_stacked && !is_anothers &&
+        !IsOneOf(link.kind, {"tun", "ifb", "dummy"})) {
+      chosen.push_back(link);
+    }
+  }
+  return chosen;
 }
 
 }  // namespace podtap::discovery

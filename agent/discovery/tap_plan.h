@@ -31,4 +31,14 @@ bool MayBePods(const Link& link);
 std::vector<WantedTap> PlanTaps(const std::vector<Link>& links,
                                 const std::vector<PodNamespace>& namespaces);
 
+// Of all interfaces inside a pod's namespace those to tap there, so that what leaves and enters the
+// pod is seen once. Ethernet devices, but not:
+// - a device with ports of its own (bridge, bond): its frames cross the ports;
+// - what is stacked on a device of the namespace and passes its frames through as they are (VLAN,
+//   macvlan, ipvlan), and pairs with both ends in it;
+// - a pair's end whose other end is not in the host's namespace, where this id stands for the host
+//   in the pod's table of ids: behind it is somebody else;
+// - devices that lead to programs or nowhere (tun, ifb, dummy).
+std::vector<Link> PodSideLinks(const std::vector<Link>& links, std::optional<int32_t> host_id);
+
 }  // namespace podtap::discovery

@@ -276,10 +276,9 @@ absl::Status Watcher::Look() {
   PODTAP_ASSIGN_OR_RETURN(std::vector<Link> links, rtnl_.Links());
   PODTAP_ASSIGN_OR_RETURN(view.node_addresses, rtnl_.Addresses());
   // An interface that appears meanwhile does not wait to be tapped.
-  const std::vector<PodNamespace> namespaces =
-      FindNamespaces(pods_.pods, rtnl_, [this] { DrainEvents(drained_ns_); });
+  view.pods = FindNamespaces(pods_.pods, rtnl_, [this] { DrainEvents(drained_ns_); });
   TakeOver(fresh_links_, links);
-  view.taps = PlanTaps(links, namespaces);
+  view.taps = PlanTaps(links, view.pods);
   placed_.clear();
   for (const WantedTap& tap : view.taps) {
     if (tap.owner) {

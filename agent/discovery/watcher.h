@@ -50,6 +50,8 @@ struct UntappedPod {
 struct View {
   // Of all interfaces that may be pods'.
   std::vector<WantedTap> taps;
+  // The pods that have a network namespace of their own.
+  std::vector<PodNamespace> pods;
   // An interface that nothing was told of before this look has been there since this moment at the
   // longest (monotonic). Absent where that can't be said: in the first look, and when reports of
   // the kernel were lost.

@@ -22,7 +22,10 @@ enum class MetadataState : uint8_t { kResolved = 1, kStale = 3, kUnresolved = 4 
 // Numbers are those of podtap.v1.Reporter.
 enum class Reporter : uint8_t { kClient = 1, kServer = 2 };
 // Numbers are those of podtap.v1.CaptureMode.
-enum class CaptureMode : uint8_t { kHostVeth = 1 };
+enum class CaptureMode : uint8_t { kHostVeth = 1, kPodNetns = 2 };
+
+// Which of its pod's traffic a tap sees.
+enum class Sides : uint8_t { kBoth, kFromPodOnly, kToPodOnly };
 
 // One end.
 struct Endpoint {
@@ -37,6 +40,7 @@ struct Endpoint {
 // The interface an exchange was seen on. Immutable once published.
 struct TapInfo {
   capture::TapId id;
+  // As they are where the interface is: the host's namespace or the pod's.
   uint32_t interface_index = 0;
   std::string interface_name;
   CaptureMode mode = CaptureMode::kHostVeth;
@@ -47,6 +51,8 @@ struct TapInfo {
   std::optional<int64_t> attach_delay_ns;
   // Packets that had crossed the interface by then: from before the tap, and not seen by it.
   uint64_t packets_before = 0;
+  // As found by what went by so far.
+  Sides sides = Sides::kBoth;
   // Null as long as no pod is known behind the interface.
   std::shared_ptr<const discovery::PodIdentity> pod;
   // The pod is known and not watched: nothing that the tap has seen leaves.

@@ -11,6 +11,9 @@ from runtime import SERVER, Runtime
 
 setUpModule = fleet.need_root
 
+ENTERING_PRIVILEGES = ["setpriv", "--bounding-set", "-all,+bpf,+net_raw,+sys_admin",
+                       "--inh-caps", "-all,+bpf,+net_raw,+sys_admin"]
+
 
 def start_agent(watched, runtime, *flags, discovery="cri", name="agent"):
     return watched.start_agent("--cri-endpoint", runtime.endpoint, "--collector",
@@ -81,6 +84,33 @@ class Networks(unittest.TestCase):
             self.assertEqual(event["destination"]["ip"], second)
             self.assert_untapped(early, [client, web, point, dual])
             self.assert_coverage(watched)
+
+    def test_a_pod_without_an_interface_of_the_host_is_tapped_inside_where_that_is_allowed(self):
+        with fleet.Fleet() as watched, Runtime(watched) as runtime:
+            watched.start_collector()
+            client = runtime.add_pod("client", "macvlan", namespace="office")
+            agent = watched.start_agent(
+                "--cri-endpoint", runtime.endpoint, "--collector", f"127.0.0.1:{watched.port}",
+                "--pod-netns", "fallback", discovery="cri", wait_for_pods=False,
+                privileges=ENTERING_PRIVILEGES)
+            agent.wait_for_err("tapping eth0 inside pod client")
+            # And one that comes while the agent runs.
+            web = runtime.add_pod("web", "macvlan")
+            agent.wait_for_err("tapping eth0 inside pod web")
+            plain = runtime.add_pod("plain")
+            wait_for_taps(agent, plain)
+            get(client, web.addresses[0])
+            events = fleet.wait_for(
+                lambda: (lambda found: found if len(found) == 2 else None)(
+                    watched.observe("--path", "/index.html")), "both reports")
+            for event in events:
+                self.assertEqual(ends(event), (("office", "client"), ("shop", "web")))
+                self.assertEqual(event["capture"]["mode"], "CAPTURE_MODE_POD_NETNS")
+                self.assertEqual(event["destination"]["podUid"], web.uid)
+            self.assertEqual({fleet.reporter(event) for event in events}, {"client", "server"})
+            runtime.remove_pod(web)
+            agent.wait_for_err("closed tap of eth0 inside pod web", 5)
+            self.assertNotIn("inside pod plain", agent.err())
 
     def assert_untapped(self, agent, tapped):
         """Nothing but the pods' own interfaces is tapped, and what is left out is counted."""

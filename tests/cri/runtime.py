@@ -111,7 +111,8 @@ class Runtime:
         self.uplink = self.tag + "u"
         fleet.run("ip", "link", "add", self.uplink, "type", "veth", "peer", "name",
                   self.uplink + "p")
-        fleet.run("ip", "link", "set", self.uplink, "up")
+        for end in (self.uplink, self.uplink + "p"):
+            fleet.run("ip", "link", "set", end, "up")
         for number, (name, plugins) in enumerate(self._networks().items()):
             os.makedirs(os.path.join(self.directory, "cni", name))
             for index, (plugin, extra) in enumerate(plugins):

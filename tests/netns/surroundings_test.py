@@ -72,6 +72,11 @@ class OneLine(unittest.TestCase):
                 self.check(["setpriv", "--bounding-set", f"-all,{kept}", "--inh-caps",
                             f"-all,{kept}", AGENT, "--admin-listen", "", "--stdout"],
                            1, f"{missing} is missing", "grant")
+        for mode in ("fallback", "always"):
+            with self.subTest(mode):
+                self.check([*fleet.SMALL_PRIVILEGES, AGENT, "--admin-listen", "", "--stdout",
+                            "--pod-netns", mode], 1, "CAP_SYS_ADMIN is missing", "--pod-netns",
+                           "grant")
         with self.subTest("seccomp"):
             self.check([AGENT, "--admin-listen", "", "--stdout"], 1,
                        "seccomp profile blocks bpf()", "allow it", preexec_fn=block_bpf)

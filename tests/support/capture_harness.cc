@@ -35,7 +35,8 @@ CaptureHarness::CaptureHarness(capture::ProgramOptions options) {
 int CaptureHarness::Dispatcher(const TapId& tap, Direction direction) {
   UniqueFd& fd = dispatchers_[{uint64_t{tap.slot} << 32 | tap.generation, direction}];
   if (!fd.valid()) {
-    const auto polarity = direction == Direction::kFromPod ? Polarity::kHostSide : Polarity{0};
+    const auto polarity =
+        direction == Direction::kFromPod ? Polarity::kHostSide : Polarity::kPodSide;
     auto dispatcher = program_->MakeDispatcher(tap, polarity);
     PODTAP_CHECK(dispatcher.ok());
     fd = *std::move(dispatcher);

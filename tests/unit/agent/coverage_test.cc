@@ -44,6 +44,10 @@ std::vector<CoverageRow> CoverageTable() {
        {.failed_interface = "veth7", .failure = "out of luck"},
        v1::COVERAGE_STATE_FAILED,
        "veth7 could not be tapped: out of luck"},
+      {"failed_inside",
+       {.failure = "out of luck"},
+       v1::COVERAGE_STATE_FAILED,
+       "inside its namespace: out of luck"},
       {"http", Tapped({kHttp1}, 1), v1::COVERAGE_STATE_TAPPED, "seen"},
       {"http_and_tls", Tapped({kHttp1, kTls}, 1), v1::COVERAGE_STATE_TAPPED, "seen"},
       {"tls", Tapped({kTls}), v1::COVERAGE_STATE_TLS_ONLY, "TLS"},
@@ -58,6 +62,11 @@ std::vector<CoverageRow> CoverageTable() {
   // One interface failed, another is tapped.
   rows.push_back({"failed_in_part", Tapped({kHttp1}, 3), v1::COVERAGE_STATE_TAPPED, "seen"});
   rows.back().facts.failure = "out of luck";
+  // Whatever was seen, there would be more.
+  rows.push_back({"one_sided", Tapped({kHttp1}, 3), v1::COVERAGE_STATE_ONE_SIDED,
+                  "veth7 shows only what the pod sends"});
+  rows.back().facts.sides = enrichment::Sides::kFromPodOnly;
+  rows.back().facts.one_sided_interface = "veth7";
   return rows;
 }
 

@@ -73,6 +73,9 @@ TEST(AgentOptions, TakeWhatTheFlagsSay) {
 
 TEST(AgentOptions, NameTheSourceOfPods) {
   EXPECT_EQ(Options({"--stdout"}).discovery, Discovery::kAuto);
+  EXPECT_EQ(Options({"--stdout"}).pod_netns, PodNetnsMode::kNever);
+  EXPECT_EQ(Options({"--stdout", "--pod-netns", "fallback"}).pod_netns, PodNetnsMode::kFallback);
+  EXPECT_EQ(Options({"--stdout", "--pod-netns", "always"}).pod_netns, PodNetnsMode::kAlways);
   EXPECT_EQ(Options({"--stdout"}).cri_socket_path, "");
   EXPECT_EQ(Options({"--stdout", "--discovery", "netns"}).discovery, Discovery::kNetns);
   EXPECT_EQ(Options({"--stdout", "--discovery", "proc"}).discovery, Discovery::kProc);
@@ -178,6 +181,7 @@ INSTANTIATE_TEST_SUITE_P(
         Arguments{"--stdout", "--admin-listen", "0.0.0.0:4272"},
         Arguments{"--stdout", "--admin-listen", "4272"}, Arguments{"--stdout", "-o", "xml"},
         Arguments{"--collector", "localhost:1", "-o", "json"},
+        Arguments{"--stdout", "--pod-netns", "often"},
         Arguments{"--stdout", "--discovery", "guess"},
         Arguments{"--stdout", "--discovery", "proc", "--cri-endpoint", "unix:///run/x.sock"},
         Arguments{"--stdout", "--cri-endpoint", "/run/x.sock"},

@@ -26,6 +26,16 @@ TEST(Surroundings, AreReadFromTheKernelsTexts) {
   EXPECT_TRUE(found.has_seccomp_filter);
 }
 
+TEST(Surroundings, EnteringPodsTakesACapabilityMore) {
+  Surroundings found;
+  EXPECT_TRUE(CheckCapabilities(found).ok());
+  const absl::Status status = CheckCapabilities(found, true);
+  EXPECT_TRUE(absl::IsPermissionDenied(status));
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("CAP_SYS_ADMIN"));
+  found.has_cap_sys_admin = true;
+  EXPECT_TRUE(CheckCapabilities(found, true).ok());
+}
+
 TEST(Surroundings, NothingIsClaimedToBeMissingByGuess) {
   for (const char* text : {"", "garbage", "CapInh:\t0\n"}) {
     const Surroundings found = ParseSurroundings(text, text);

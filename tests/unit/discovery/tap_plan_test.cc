@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -77,6 +78,69 @@ TEST(PlanTapsTest, OtherKindsAreLeftAlone) {
     link.kind = kind;
     EXPECT_THAT(Plan({link}, {Pod("web", 3)}), IsEmpty()) << kind;
   }
+}
+
+// What is tapped inside a namespace where id 0 stands for the host.
+std::vector<std::string> InsideOf(std::vector<Link> links,
+                                  std::optional<int32_t> host_id = std::nullopt) {
+  std::vector<std::string> names;
+  for (Link& link : links) {
+    link.name = link.kind + std::to_string(link.index);
+  }
+  for (const Link& link : PodSideLinks(links, host_id)) {
+    names.push_back(link.name);
+  }
+  return names;
+}
+
+TEST(PodSideLinksTest, LoopbackAndTunnelsWithoutEthernetHeadersAreLeftAlone) {
+  EXPECT_THAT(InsideOf({{.index = 1, .is_ethernet = false},
+                        {.index = 2, .kind = "ipip", .is_ethernet = false},
+                        {.index = 3, .kind = "tun"},
+                        {.index = 4, .kind = "ifb"},
+                        {.index = 5, .kind = "dummy"}}),
+              IsEmpty());
+}
+
+TEST(PodSideLinksTest, WhatIsStackedOnADeviceOfTheHostIsTapped) {
+  EXPECT_THAT(InsideOf({{.index = 2, .kind = "macvlan", .peer_namespace_id = 0},
+                        {.index = 3, .kind = "ipvlan", .peer_namespace_id = 0},
+                        {.index = 4, .kind = "vlan", .peer_namespace_id = 0}}),
+              ElementsAre("macvlan2", "ipvlan3", "vlan4"));
+}
+
+TEST(PodSideLinksTest, DevicesOfTheirOwnAreTapped) {
+  // A virtual function has no kind.
+  EXPECT_THAT(InsideOf({{.index = 7, .kind = ""}}), ElementsAre("7"));
+}
+
+TEST(PodSideLinksTest, OfAStackTheLowestIsTapped) {
+  EXPECT_THAT(InsideOf({{.index = 2},
+                        {.index = 3, .kind = "vlan", .lower_index = 2},
+                        {.index = 4, .kind = "macvlan", .lower_index = 3}}),
+              ElementsAre("2"));
+}
+
+TEST(PodSideLinksTest, WhatAnOverlayWrapsIsTappedUnwrapped) {
+  EXPECT_THAT(InsideOf({{.index = 2}, {.index = 3, .kind = "vxlan", .lower_index = 2}}),
+              ElementsAre("2", "vxlan3"));
+}
+
+TEST(PodSideLinksTest, PortsAreTappedAndNotWhatTheyArePortsOf) {
+  EXPECT_THAT(InsideOf({{.index = 2, .master_index = 4},
+                        {.index = 3, .master_index = 4},
+                        {.index = 4, .kind = "bond"}}),
+              ElementsAre("2", "3"));
+}
+
+TEST(PodSideLinksTest, OfPairsOnlyThoseWithTheHostAreTapped) {
+  const std::vector<Link> links = {{.index = 2, .kind = "veth", .peer_namespace_id = 0},
+                                   {.index = 3, .kind = "netkit", .peer_namespace_id = 0},
+                                   {.index = 4, .kind = "veth", .peer_namespace_id = 1},
+                                   {.index = 5, .kind = "veth", .lower_index = 6},
+                                   {.index = 6, .kind = "veth", .lower_index = 5}};
+  EXPECT_THAT(InsideOf(links, 0), ElementsAre("veth2", "netkit3"));
+  EXPECT_THAT(InsideOf(links), IsEmpty());
 }
 
 }  // namespace

@@ -1,0 +1,102 @@
+#include "agent/one_sided.h"
+
+#include <gtest/gtest.h>
+
+namespace podtap {
+namespace {
+
+using enrichment::Sides;
+
+constexpr int64_t kSecond = 1'000'000'000;
+
+// A tap that sees the same in every second.
+class OneSidedTest : public ::testing::Test {
+ protected:
+  // Sides after `seconds` of so many packets a second, asked every second.
+  Sides After(int seconds, const SeenPackets& per_second) {
+    Sides sides = Sides::kBoth;
+    for (int i = 0; i < seconds; ++i) {
+      sides = watch_.Observe(seen_, now_ns_);
+      Add(seen_.from_pod, per_second.from_pod);
+      Add(seen_.to_pod, per_second.to_pod);
+      now_ns_ += kSecond;
+    }
+    return watch_.Observe(seen_, now_ns_);
+  }
+
+ private:
+  static void Add(capture::TcpPackets& sum, const capture::TcpPackets& more) {
+    sum.all += more.all;
+    sum.with_payload += more.with_payload;
+  }
+
+  OneSidedWatch watch_;
+  SeenPackets seen_;
+  int64_t now_ns_ = 1'000 * kSecond;
+};
+
+TEST_F(OneSidedTest, OneDirectionForAWhileIsOneSided) {
+  // Requests and acknowledgements leave the pod; nothing comes.
+  const SeenPackets only_from{.from_pod = {.all = 40, .with_payload = 20}};
+  EXPECT_EQ(After(14, only_from), Sides::kBoth);
+  EXPECT_EQ(After(2, only_from), Sides::kFromPodOnly);
+}
+
+TEST_F(OneSidedTest, TheOtherDirectionToo) {
+  EXPECT_EQ(After(16, {.to_pod = {.all = 40, .with_payload = 20}}), Sides::kToPodOnly);
+}
+
+TEST_F(OneSidedTest, AFewStrayPacketsChangeNothing) {
+  EXPECT_EQ(After(16, {.from_pod = {.all = 500, .with_payload = 500}, .to_pod = {.all = 1}}),
+            Sides::kFromPodOnly);
+}
+
+TEST_F(OneSidedTest, RequestsAndResponsesAreTwoSided) {
+  EXPECT_EQ(After(120, {.from_pod = {.all = 20, .with_payload = 10},
+                        .to_pod = {.all = 20, .with_payload = 10}}),
+            Sides::kBoth);
+}
+
+// Its receiver acknowledges every other large segment, or far fewer where packets are many.
+TEST_F(OneSidedTest, ABulkUploadIsTwoSided) {
+  EXPECT_EQ(
+      After(120, {.from_pod = {.all = 20'000, .with_payload = 20'000}, .to_pod = {.all = 150}}),
+      Sides::kBoth);
+}
+
+TEST_F(OneSidedTest, PacketsWithoutPayloadTellNothing) {
+  // SYNs that nobody answers. UDP is not among the packets at all.
+  EXPECT_EQ(After(120, {.from_pod = {.all = 5'000}}), Sides::kBoth);
+}
+
+TEST_F(OneSidedTest, FewPacketsTellNothingHoweverLongItTakes) {
+  // Retransmissions of one connection to a peer that is gone.
+  EXPECT_EQ(After(600, {.from_pod = {.all = 1, .with_payload = 1}}), Sides::kBoth);
+}
+
+TEST_F(OneSidedTest, ABreakOfAnswersIsNotOneSided) {
+  const SeenPackets both{.from_pod = {.all = 20, .with_payload = 20}, .to_pod = {.all = 20}};
+  const SeenPackets unanswered{.from_pod = {.all = 20, .with_payload = 20}};
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(After(9, unanswered), Sides::kBoth);
+    EXPECT_EQ(After(6, both), Sides::kBoth);
+  }
+}
+
+TEST_F(OneSidedTest, SilenceBetweenIsNoAnswer) {
+  const SeenPackets only_from{.from_pod = {.all = 20, .with_payload = 20}};
+  EXPECT_EQ(After(6, only_from), Sides::kBoth);
+  EXPECT_EQ(After(70, {}), Sides::kBoth);
+  EXPECT_EQ(After(11, only_from), Sides::kFromPodOnly);
+}
+
+TEST_F(OneSidedTest, ItIsTwoSidedAgainAsSoonAsAnswersAreSeen) {
+  EXPECT_EQ(After(16, {.from_pod = {.all = 20, .with_payload = 20}}), Sides::kFromPodOnly);
+  EXPECT_EQ(After(70, {}), Sides::kFromPodOnly);
+  EXPECT_EQ(After(11, {.from_pod = {.all = 20, .with_payload = 20},
+                       .to_pod = {.all = 20, .with_payload = 20}}),
+            Sides::kBoth);
+}
+
+}  // namespace
+}  // namespace podtap
