@@ -11,7 +11,7 @@
 namespace podtap {
 namespace {
 
-constexpr size_t kColumnWidth = 34;
+constexpr size_t kColumnWidth = 38;
 
 // "  --listen HOST:PORT              Address ... [127.0.0.1:4270]"
 class HelpFormatter : public CLI::Formatter {
