@@ -39,14 +39,19 @@ other_namespace() {
   [ "$(readlink /proc/"$1"/ns/net)" != "$(readlink /proc/self/ns/net)" ]
 }
 
-# pod NAME NUMBER KIND PEER: a named network namespace behind a pair of interfaces of that kind,
-# routed by the host. PEER is the name that the kernel gives the pod's end (busybox can't choose it).
-pod() {
+# A named network namespace.
+namespace() {
   unshare -n sleep 1000 &
   pid=$!
   wait_for other_namespace $pid || end "no namespace for $1"
   touch /run/netns/"$1"
   mount -o bind /proc/$pid/ns/net /run/netns/"$1"
+}
+
+# pod NAME NUMBER KIND PEER: one behind a pair of interfaces of that kind, routed by the host. PEER is
+# the name that the kernel gives the pod's end (busybox can't choose it).
+pod() {
+  namespace "$1"
   ip link add host-"$1" type "$3" || end "no $3"
   ip link set "$4" netns $pid
   ip link set host-"$1" up
@@ -121,6 +126,16 @@ capabilities=-all,+bpf,+net_raw
   >/tmp/events 2>/tmp/agent.log &
 agent=$!
 
+# ipvlan ADDRESS: no interface of the host leads to the newest pod.
+ipvlan() {
+  ip link add link parent name inside type ipvlan || end "no ipvlan"
+  ip link set inside netns $pid
+  nsenter -t $pid -n sh -c "
+    ip link set lo up
+    ip addr add $1/24 dev inside
+    ip link set inside up"
+}
+
 # True when all pods' taps have reported an exchange: from here on nothing is missed.
 is_watching() {
   kill -0 $agent 2>/dev/null || end_with_log "the agent ended by itself"
@@ -160,4 +175,33 @@ status=$?
 sed 's/^/agent-log: /' /tmp/agent.log
 sed 's/^/event: /' /tmp/events
 echo "guest: agent exit code $status"
+
+# An agent that may enter pods, which takes one capability more.
+ip link add parent type dummy || end "no dummy"
+ip link set parent up
+namespace below
+ipvlan 10.99.5.2
+www
+namespace beside
+ipvlan 10.99.5.3
+client_pid=$pid
+wait_for fetch 10.99.5.2 /index.html || end "no IPv4 between pods of one parent"
+capabilities=$capabilities,+sys_admin
+/setpriv --bounding-set $capabilities --inh-caps $capabilities \
+  /podtap-agent --stdout -o json --discovery netns --node-name guest --admin-listen "" \
+  --pod-netns fallback >/tmp/events 2>/tmp/agent.log &
+agent=$!
+servers=10.99.5.2
+wait_for is_watching || end_with_log "the agent shows no exchange of pods without a host interface"
+fetch 10.99.5.2 /inside
+saw_inside() {
+  [ "$(grep -c '/inside' /tmp/events)" -ge 2 ]
+}
+wait_for saw_inside
+kill -TERM $agent
+wait $agent
+status=$?
+sed 's/^/agent-log: /' /tmp/agent.log
+sed 's/^/inside: /' /tmp/events
+echo "guest: second agent exit code $status"
 end "done"

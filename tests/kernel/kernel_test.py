@@ -22,7 +22,7 @@ CAPABILITIES = (1 << 39) | (1 << 13)
 BUSYBOX = "/bin/busybox"
 # In the order of their dependencies.
 MODULES = ("drivers/net/veth", "net/llc/llc", "net/802/stp", "net/802/garp", "net/802/mrp",
-           "net/8021q/8021q")
+           "net/8021q/8021q", "drivers/net/dummy", "drivers/net/ipvlan/ipvlan")
 
 
 def run(*command, **options):
@@ -138,13 +138,14 @@ def find(events, reporter, path, ip):
     ]
 
 
-def check_event(event, method, status, pod):
+def check_event(event, method, status, pod, client="client", mode="HOST_VETH"):
     """Complaints about one event."""
     wanted = {
         "method": (event["request"].get("method"), method),
         "status": (event.get("response", {}).get("statusCode"), status),
         "outcome": (event.get("outcome"), "OUTCOME_COMPLETE"),
-        "source pod": (event["source"].get("podName"), "client"),
+        "source pod": (event["source"].get("podName"), client),
+        "mode": (event["capture"].get("mode"), "CAPTURE_MODE_" + mode),
         "destination pod": (event["destination"].get("podName"), pod),
         "destination namespace": (event["destination"].get("namespace"), "netns"),
         "destination port": (event["destination"].get("port"), 8080),
@@ -194,6 +195,24 @@ def check_console(console, kernel, has_netkit):
                 complaints += [f"{what}: {c}" for c in check_event(event, method, status, pod)]
     if "secret=1" in "".join(lines):
         complaints.append("a query's value left the agent")
+    return complaints + check_inside(console)
+
+
+def check_inside(console):
+    """Complaints about the pods without a host interface, which the second agent enters."""
+    complaints = []
+    if "guest: second agent exit code 0" not in console:
+        complaints.append("the second agent's exit code is not 0")
+    lines = re.findall(r"^inside: (.*)$", console, re.MULTILINE)
+    events = [json.loads(line) for line in lines]
+    for reporter in ("REPORTER_CLIENT", "REPORTER_SERVER"):
+        what = f"GET /inside by {reporter}"
+        found = find(events, reporter, "/inside", "10.99.5.2")
+        if len(found) != 1:
+            complaints.append(f"{what}: {len(found)} events, not 1")
+        for event in found:
+            complaints += [f"{what}: {c}" for c in check_event(event, "GET", 404, "below", "beside",
+                                                               "POD_NETNS")]
     return complaints
 
 
