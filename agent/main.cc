@@ -1,5 +1,8 @@
 // podtap-agent: flags, signals, exit codes.
+#include <iostream>
+
 #include "agent/agent.h"
+#include "agent/doctor.h"
 #include "common/command_line.h"
 #include "common/grpc_log.h"
 #include "common/log.h"
@@ -16,6 +19,9 @@ int main(int argc, char** argv) {
     return podtap::kExitUsage;
   }
   podtap::RouteGrpcLog();
+  if (options.doctor) {
+    return podtap::RunDoctor(options, std::cout);
+  }
   podtap::Agent agent(std::move(options));
   if (const absl::Status status = agent.Start(); !status.ok()) {
     return podtap::ReportFailure("podtap-agent", status);

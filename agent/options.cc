@@ -138,7 +138,7 @@ absl::Status Check(const Flags& flags, AgentOptions& options) {
     PODTAP_RETURN_IF_ERROR(CheckPlainText("--admin-listen", *options.admin_listen,
                                           flags.tls.insecure || options.tls != nullptr));
   }
-  if (!options.collector && !options.to_stdout) {
+  if (!options.collector && !options.to_stdout && !options.doctor) {
     return absl::InvalidArgumentError(
         "nowhere to send events: give --collector HOST:PORT, --stdout, or both");
   }
@@ -184,9 +184,16 @@ std::variant<AgentOptions, int> ParseAgentOptions(int argc, const char* const* a
   AgentOptions options;
   Flags flags;
   AddFlags(command_line.app(), options, flags);
+  const CLI::App* doctor =
+      command_line.app()
+          .add_subcommand("doctor",
+                          "Check what the agent needs, say what to mend, and exit: 0 when "
+                          "it would work, else 1; takes the agent's flags")
+          ->fallthrough();
   if (const std::optional<int> exit_code = command_line.Parse(argc, argv)) {
     return *exit_code;
   }
+  options.doctor = doctor->parsed();
   if (const absl::Status status = Check(flags, options); !status.ok()) {
     return command_line.UsageError(std::string(status.message()));
   }

@@ -26,7 +26,10 @@ enum class Discovery : uint8_t {
 };
 
 struct AgentOptions {
-  // At least one of these two is set.
+  // Look at what the agent would find, and end.
+  bool doctor = false;
+
+  // At least one of these two is set, but for the doctor.
   std::optional<HostPort> collector;
   bool to_stdout = false;
 

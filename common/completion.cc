@@ -55,11 +55,27 @@ Command Describe(const CLI::App& app, const std::string& name) {
   return command;
 }
 
+// A command that takes its program's flags too.
+void AddFlagsOf(const Command& program, Command& command) {
+  const size_t own = command.flags.size();
+  for (const Flag& flag : program.flags) {
+    const bool is_own =
+        std::any_of(command.flags.begin(), command.flags.begin() + static_cast<ptrdiff_t>(own),
+                    [&](const Flag& other) { return other.names == flag.names; });
+    if (!is_own) {
+      command.flags.push_back(flag);
+    }
+  }
+}
+
 // The program first.
 std::vector<Command> Commands(const CLI::App& app) {
   std::vector<Command> commands = {Describe(app, "")};
   for (const CLI::App* subcommand : app.get_subcommands(nullptr)) {
     commands.push_back(Describe(*subcommand, subcommand->get_name()));
+    if (subcommand->get_fallthrough()) {
+      AddFlagsOf(commands.front(), commands.back());
+    }
     commands.front().words.push_back(subcommand->get_name());
   }
   return commands;

@@ -12,6 +12,20 @@
 
 namespace podtap::discovery {
 
+PodList OnePodPerNamespace(PodList named, PodList others) {
+  std::set<uint64_t> inodes;
+  for (const Pod& pod : named.pods) {
+    if (struct stat status{}; ::stat(pod.namespace_path.c_str(), &status) == 0) {
+      inodes.insert(status.st_ino);
+    }
+  }
+  std::copy_if(std::make_move_iterator(others.pods.begin()),
+               std::make_move_iterator(others.pods.end()), std::back_inserter(named.pods),
+               [&](const Pod& pod) { return !inodes.contains(pod.holder->inode); });
+  named.left_out += others.left_out;
+  return named;
+}
+
 absl::StatusOr<PodList> AutoSource::List() {
   // Takes back what changed_fd() said, whoever is asked.
   absl::StatusOr<PodList> list = runtime_->List();
@@ -29,17 +43,7 @@ absl::StatusOr<PodList> AutoSource::ListNamespaces() {
     return list;
   }
   PODTAP_ASSIGN_OR_RETURN(PodList others, (*processes_)->List());
-  std::set<uint64_t> named;
-  for (const Pod& pod : list.pods) {
-    if (struct stat status{}; ::stat(pod.namespace_path.c_str(), &status) == 0) {
-      named.insert(status.st_ino);
-    }
-  }
-  std::copy_if(std::make_move_iterator(others.pods.begin()),
-               std::make_move_iterator(others.pods.end()), std::back_inserter(list.pods),
-               [&](const Pod& pod) { return !named.contains(pod.holder->inode); });
-  list.left_out += others.left_out;
-  return list;
+  return OnePodPerNamespace(std::move(list), std::move(others));
 }
 
 }  // namespace podtap::discovery

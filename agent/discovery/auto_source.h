@@ -12,6 +12,9 @@
 
 namespace podtap::discovery {
 
+// Both lists without those of the second that live in a namespace of the first.
+PodList OnePodPerNamespace(PodList named, PodList others);
+
 // The agent may start before the runtime. Once a runtime has answered, its word counts for good,
 // also while it is away.
 class AutoSource : public PodSource {
@@ -31,7 +34,6 @@ class AutoSource : public PodSource {
  private:
   // Until it is known whether there is a runtime, no pod is known by the name of its namespace.
   bool asks_runtime() const { return runtime_->has_answered() || !runtime_->has_tried(); }
-  // One pod for each namespace: the one with a name where there is one.
   absl::StatusOr<PodList> ListNamespaces();
 
   const std::unique_ptr<cri::CriSource> runtime_;

@@ -28,7 +28,8 @@ std::function<double()> RandomSource() {
   };
 }
 
-// Before gRPC tries, whose words for it are many.
+}  // namespace
+
 absl::Status CheckSocket(const std::string& path) {
   struct stat status;
   if (::stat(path.c_str(), &status) != 0) {
@@ -37,8 +38,6 @@ absl::Status CheckSocket(const std::string& path) {
   }
   return S_ISSOCK(status.st_mode) ? absl::OkStatus() : absl::NotFoundError("not a socket");
 }
-
-}  // namespace
 
 std::vector<std::string> UsualSocketPaths() {
   return {"/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/cri-dockerd.sock",

@@ -36,6 +36,9 @@ struct CriSourceOptions {
   BackoffLimits backoff{.first_ns = 250'000'000, .max_ns = int64_t{5} * 1'000'000'000};
 };
 
+// Whether there is a socket, before gRPC tries, whose words for it are many.
+absl::Status CheckSocket(const std::string& path);
+
 // The sockets of containerd (also k3s' and MicroK8s'), CRI-O and cri-dockerd.
 std::vector<std::string> UsualSocketPaths();
 
