@@ -17,8 +17,11 @@ class LookSchedule {
   static constexpr int64_t kSettleEveryNs = 50'000'000;
   static constexpr int64_t kSettleForNs = 500'000'000;
   // So long when there are interfaces that lead to pods the source has yet to hear of: a runtime
-  // lists a pod when it is ready, which is after its interface was made.
+  // lists a pod when it is ready, which is after its interface was made. After that less often: on
+  // a busy machine it takes long, and the pod's first exchange waits for the name.
   static constexpr int64_t kMatchForNs = 2'000'000'000;
+  static constexpr int64_t kLateMatchEveryNs = 250'000'000;
+  static constexpr int64_t kLateMatchForNs = 15'000'000'000;
   // Between the end of a look and the next: in proportion, so that looking takes at most a quarter
   // of the time.
   static constexpr int64_t kLeastGapNs = 5'000'000;
@@ -31,8 +34,14 @@ class LookSchedule {
   // `has_unmatched`: there were interfaces of pods that the source will tell of.
   void OnLook(int64_t begin_ns, int64_t end_ns, bool has_unmatched) {
     earliest_ns_ = end_ns + std::max(kLeastGapNs, (end_ns - begin_ns) * kGapPerLook);
-    const bool soon = end_ns - changed_ns_ < (has_unmatched ? kMatchForNs : kSettleForNs);
-    due_ns_ = std::max(end_ns + (soon ? kSettleEveryNs : kSlowNs), earliest_ns_);
+    const int64_t quiet_ns = end_ns - changed_ns_;
+    int64_t every_ns = kSlowNs;
+    if (quiet_ns < (has_unmatched ? kMatchForNs : kSettleForNs)) {
+      every_ns = kSettleEveryNs;
+    } else if (has_unmatched && quiet_ns < kLateMatchForNs) {
+      every_ns = kLateMatchEveryNs;
+    }
+    due_ns_ = std::max(end_ns + every_ns, earliest_ns_);
   }
 
   // When the next look is due; at once before the first.
@@ -41,7 +50,7 @@ class LookSchedule {
  private:
   int64_t due_ns_ = 0;
   int64_t earliest_ns_ = 0;
-  int64_t changed_ns_ = -kMatchForNs;
+  int64_t changed_ns_ = -kLateMatchForNs;
 };
 
 }  // namespace podtap::discovery

@@ -53,7 +53,8 @@ class Churn(unittest.TestCase):
         with fleet.Fleet() as watched, Runtime(watched) as runtime:
             watched.start_collector()
             web = runtime.add_pod("web")
-            agent = start_agent(watched, runtime)
+            # On a machine that this keeps busy, the runtime takes its time to list a pod.
+            agent = start_agent(watched, runtime, "--metadata-hold", "20s")
             wait_for_taps(agent, web)
             # Once over, so that what is allocated for good is.
             self.churn(watched, runtime, agent, web, "warm", max(PODS // 4, AT_A_TIME))
@@ -106,7 +107,17 @@ class Churn(unittest.TestCase):
         def reports():
             return [event for event in watched.observe("--to-pod", "web", last=10 * len(lives) + 99)
                     if event["source"].get("podName") in lives]
-        fleet.wait_for(lambda: len(reports()) >= 2 * len(lives), "all reports", 30)
+        try:
+            fleet.wait_for(lambda: len(reports()) >= 2 * len(lives), "all reports", 30)
+        except AssertionError as error:
+            # Which lack a name, and which are not there at all.
+            seen = collections.Counter(event["request"].get("query", "").split("=")[0]
+                                       for event in watched.observe(last=10 * len(lives) + 99))
+            named = collections.Counter(event["source"].get("podName") for event in reports())
+            raise AssertionError("reports, and those with names, of " + str(
+                {name: (seen[name], named[name]) for name in lives if named[name] != 2}) + str(
+                    {key[1]: value[0] for key, value in watched.ledger().items()
+                     if key[0] == "ENRICHMENT" and value[0]})) from error
         found = collections.Counter(
             (fleet.reporter(event), *ends(event), event["request"]["query"].split("=")[0])
             for event in reports())

@@ -44,7 +44,10 @@ TEST(LookScheduleTest, InterfacesWithoutAPodAreLookedAtForLonger) {
   EXPECT_EQ(schedule.due_ns(), later + LookSchedule::kSlowNs);
   schedule.OnLook(later - kMs, later, true);
   EXPECT_EQ(schedule.due_ns(), later + LookSchedule::kSettleEveryNs);
-  const int64_t too_late = changed + LookSchedule::kMatchForNs + kMs;
+  const int64_t late = changed + LookSchedule::kMatchForNs + kMs;
+  schedule.OnLook(late - kMs, late, true);
+  EXPECT_EQ(schedule.due_ns(), late + LookSchedule::kLateMatchEveryNs);
+  const int64_t too_late = changed + LookSchedule::kLateMatchForNs + kMs;
   schedule.OnLook(too_late - kMs, too_late, true);
   EXPECT_EQ(schedule.due_ns(), too_late + LookSchedule::kSlowNs);
 }
