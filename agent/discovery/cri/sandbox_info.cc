@@ -2,8 +2,10 @@
 
 #include <climits>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <utility>
-#include <vector>
+
+#include "agent/discovery/json_place.h"
 
 namespace podtap::discovery::cri {
 namespace {
@@ -26,33 +28,37 @@ class InfoReader : public nlohmann::json_sax<nlohmann::json> {
   bool binary(binary_t&) override { return true; }
 
   bool string(string_t& value) override {
-    if (IsAt({"runtimeSpec", "linux", "namespaces", "", "type"})) {
+    if (place_.IsAt({"runtimeSpec", "linux", "namespaces", "", "type"})) {
       type_ = std::move(value);
-    } else if (IsAt({"runtimeSpec", "linux", "namespaces", "", "path"})) {
+    } else if (place_.IsAt({"runtimeSpec", "linux", "namespaces", "", "path"})) {
       path_ = std::move(value);
-    } else if (IsAt({"sandboxMetadata", "Metadata", "NetNSPath"})) {
+    } else if (place_.IsAt({"sandboxMetadata", "Metadata", "NetNSPath"})) {
       info_.metadata_path = std::move(value);
     }
     return true;
   }
 
   bool key(string_t& value) override {
-    keys_.back() = std::move(value);
+    place_.SetKey(std::move(value));
     return true;
   }
-  bool start_object(size_t) override { return Push(); }
-  bool start_array(size_t) override { return Push(); }
-  bool end_array() override { return Pop(); }
+  bool start_object(size_t) override { return place_.Enter(); }
+  bool start_array(size_t) override { return place_.Enter(); }
+  bool end_array() override {
+    place_.Leave();
+    return true;
+  }
   bool end_object() override {
     // The keys of an entry of `namespaces` come in any order.
-    if (IsAt({"runtimeSpec", "linux", "namespaces", "", keys_.back()})) {
+    if (place_.IsAt({"runtimeSpec", "linux", "namespaces", "", place_.key()})) {
       if (type_ == "network") {
         info_.spec_path = path_;
       }
       type_.clear();
       path_.clear();
     }
-    return Pop();
+    place_.Leave();
+    return true;
   }
   bool parse_error(size_t, const std::string&, const nlohmann::json::exception&) override {
     return false;
@@ -60,26 +66,14 @@ class InfoReader : public nlohmann::json_sax<nlohmann::json> {
 
  private:
   bool OnNumber(int64_t value) {
-    if (IsAt({"pid"})) {
+    if (place_.IsAt({"pid"})) {
       info_.pid = value;
     }
     return true;
   }
-  bool Push() {
-    keys_.emplace_back();
-    return keys_.size() <= kMaxDepth;
-  }
-  bool Pop() {
-    keys_.pop_back();
-    return true;
-  }
-  bool IsAt(std::initializer_list<std::string_view> place) const {
-    return std::equal(keys_.begin(), keys_.end(), place.begin(), place.end());
-  }
 
   SandboxInfo& info_;
-  // The key under way in each open object; empty for an array.
-  std::vector<std::string> keys_;
+  JsonPlace place_{kMaxDepth};
   // Of the entry of `namespaces` under way.
   std::string type_;
   std::string path_;
