@@ -41,9 +41,8 @@ struct EnricherOptions {
   NameHoldLimits hold;
 };
 
-// exchanges = events + those excluded (by_reporters, by_port, probes, by_pod, unnamed) +
-// tap_unknown
-// + held.
+// exchanges = events + those excluded (by_reporters, by_port, probes, by_pod, unnamed)
+//             + tap_unknown + held.
 struct EnricherCounters {
   uint64_t exchanges = 0;
   uint64_t events = 0;
