@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "common/status.h"
+#include "common/text.h"
 
 namespace podtap::discovery {
 namespace {
@@ -65,7 +66,8 @@ Link ToLink(rtnl_link* link) {
   Link value;
   value.index = static_cast<uint32_t>(rtnl_link_get_ifindex(link));
   if (const char* name = rtnl_link_get_name(link); name != nullptr) {
-    value.name = name;
+    // Whoever may make interfaces in a pod chooses any bytes but blanks, "/" and ":".
+    value.name = SafeText(name);
   }
   if (const char* kind = rtnl_link_get_type(link); kind != nullptr) {
     value.kind = kind;

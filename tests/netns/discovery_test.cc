@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "agent/discovery/netns_source.h"
 #include "agent/discovery/watcher.h"
+#include "common/text.h"
 #include "tests/support/netns.h"
 #include "tests/support/wait.h"
 
@@ -158,6 +159,26 @@ TEST(DiscoveryTest, MacvlanHasNoHostSide) {
                       master.host_interface(), master.host_interface().substr(2),
                       master.host_interface().substr(2), pod.name()));
   EXPECT_THAT(TapsOf(LookOnce(), pod.name()), ::testing::ElementsAre(pod.host_interface()));
+}
+
+// Who makes an interface inside a pod chooses its name; it goes into log lines.
+TEST(DiscoveryTest, NamesOfInterfacesArePrintable) {
+  const PodNetns pod("names");
+  std::vector<std::string> names;
+  pod.Inside([&] {
+    RunCommand("ip link add \"$(printf 'a\\033[1m\\377')\" type veth peer name other");
+    absl::StatusOr<Rtnl> rtnl = Rtnl::Open();
+    ASSERT_TRUE(rtnl.ok()) << rtnl.status();
+    const absl::StatusOr<std::vector<discovery::Link>> links = rtnl->Links();
+    ASSERT_TRUE(links.ok()) << links.status();
+    for (const discovery::Link& link : *links) {
+      names.push_back(link.name);
+    }
+  });
+  EXPECT_EQ(names.size(), 4u);
+  for (const std::string& name : names) {
+    EXPECT_EQ(name, SafeText(name));
+  }
 }
 
 TEST(DiscoveryTest, TwoInterfacesOfOnePod) {
