@@ -67,7 +67,9 @@ AddressOwner AddressBook::Find(const IpAddress& ip, int64_t at_ns) {
         Judge(entry.claims, [](const TapTable::Entry&) { return true; }).value_or(AddressOwner());
     entry.version = version;
   }
-  if (entry.unanimous.pod != nullptr) {
+  // A pod that is gone has had the address no longer than its tap was open: the next pod may use it
+  // before a claim of its own is known.
+  if (entry.unanimous.state == MetadataState::kResolved) {
     return entry.unanimous;
   }
   std::optional<AddressOwner> owner = Judge(entry.claims, [&](const TapTable::Entry& tap) {

@@ -48,7 +48,7 @@ class AddressBook {
   // that it need not be said again; false when a bound or an unknown tap stands against it.
   bool Learn(const capture::TapId& tap, const IpAddress& local);
   // Who owned `ip` at `at_ns` (monotonic). Where claims differ and none's tap was open then,
-  // the taps that are open now decide.
+  // the taps that are open now decide. A closed tap names nothing that came after it.
   AddressOwner Find(const IpAddress& ip, int64_t at_ns);
   // Forgets the claims of taps that the directory has forgotten. Call about once a second.
   void OnTick();
@@ -70,8 +70,8 @@ class AddressBook {
  private:
   struct Entry {
     std::vector<capture::TapId> claims;
-    // Whom all claims name, as of this version of the directory; 0 = not worked out yet. Without
-    // an owner they differ, and the time decides.
+    // Whom all claims name, as of this version of the directory; 0 = not worked out yet. Unless it
+    // is kResolved, the time decides: claims differ, or all of their taps are closed.
     uint64_t version = 0;
     AddressOwner unanimous;
   };

@@ -73,8 +73,8 @@ TEST_F(AddressBookTest, TwoTapsOfOnePodNameIt) {
 
 TEST_F(AddressBookTest, AClosedTapIsStaleThenForgotten) {
   book_.Learn(kWebTap, Ip("10.0.0.1"));
-  directory_.Retire(kWebTap, 0);
-  EXPECT_EQ(Owner("10.0.0.1"), "web STALE");
+  directory_.Retire(kWebTap, 500);
+  EXPECT_EQ(Owner("10.0.0.1", 499), "web STALE");
   CloseAndForget(kWebTap);
   EXPECT_EQ(Owner("10.0.0.1"), "nobody");
   EXPECT_EQ(book_.size(), 1u);
@@ -82,12 +82,25 @@ TEST_F(AddressBookTest, AClosedTapIsStaleThenForgotten) {
   EXPECT_EQ(book_.size(), 0u);
 }
 
+TEST_F(AddressBookTest, AClosedTapDoesNotNameWhoHasTheAddressNext) {
+  book_.Learn(kWebTap, Ip("10.0.0.1"));
+  directory_.Retire(kWebTap, 500);
+  EXPECT_EQ(Owner("10.0.0.1", 500), "nobody") << "the next pod's own tap has seen nothing yet";
+  auto next = std::make_shared<TapInfo>(*MakeTap(4, "next"));
+  next->opened_ns = 700;
+  directory_.Publish(next);
+  book_.Learn(next->id, Ip("10.0.0.1"));
+  EXPECT_EQ(Owner("10.0.0.1", 650), "next RESOLVED") << "before its tap was opened";
+  EXPECT_EQ(Owner("10.0.0.1", 499), "web STALE");
+}
+
 TEST_F(AddressBookTest, ClosedTapsOfTwoPodsNameNeither) {
   book_.Learn(kWebTap, Ip("10.0.0.1"));
   book_.Learn(kApiTap, Ip("10.0.0.1"));
-  directory_.Retire(kWebTap, 0);
-  directory_.Retire(kApiTap, 0);
-  EXPECT_EQ(Owner("10.0.0.1"), "nobody");
+  directory_.Retire(kWebTap, 500);
+  directory_.Retire(kApiTap, 500);
+  EXPECT_EQ(Owner("10.0.0.1", 499), "nobody");
+  EXPECT_EQ(Owner("10.0.0.1", 501), "nobody");
 }
 
 TEST_F(AddressBookTest, PodsThatHadAnAddressInTurnAreToldApartByTime) {
