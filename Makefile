@@ -4,12 +4,15 @@ SANITIZE_BUILD_DIR ?= build-sanitize
 THREAD_BUILD_DIR ?= build-thread
 FUZZ_BUILD_DIR ?= build-fuzz
 JOBS ?= $(shell nproc)
+# Where `make install` installs; packages are made under DESTDIR.
+PREFIX ?= /usr/local
+DESTDIR ?=
 # Of each fuzzer; FUZZ_TARGET names one of them.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGET ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-stop test bench fuzz lint format
+.PHONY: help build install demo demo-stop test bench fuzz lint format
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -17,6 +20,11 @@ help: ## list the targets
 build: ## build the three programs into build/bin
 	@scripts/install-packages.sh build
 	@scripts/build.sh $(BUILD_DIR) $(JOBS)
+
+install: ## install programs, systemd units and settings; PREFIX=/usr/local, DESTDIR=
+	@scripts/install-packages.sh build
+	@scripts/build.sh $(BUILD_DIR) $(JOBS) podtap podtap-agent podtap-collector
+	@DESTDIR=$(DESTDIR) cmake --install $(BUILD_DIR) --prefix $(PREFIX) --strip
 
 demo: ## watch the exchanges of three pods on this machine (root); KEEP=1 leaves it running
 	@scripts/install-packages.sh build demo
