@@ -37,6 +37,7 @@ check "format" python3 tests/lint/check_format.py
 check "files" python3 tests/lint/check_files.py
 check "layers" python3 tests/lint/check_layers.py
 check "ledger" python3 tests/lint/check_ledger.py
+check "links" python3 tests/lint/check_links.py
 check "protos" buf_lint
 # clang-tidy reads generated headers, so the tree is built first.
 check "build" scripts/build.sh "$build_dir" "$jobs"

@@ -7,6 +7,7 @@ import unittest
 import check_files
 import check_layers
 import check_ledger
+import check_links
 import check_tidy
 import sources
 
@@ -176,6 +177,33 @@ class LedgerTest(unittest.TestCase):
         document = self.DOCUMENT + "| `ring_full` | refused | loss |\n"
         code = self.CODE + 'constexpr const char* kNames[] = {"ring_full"};\n'
         self.assertEqual(check_ledger.check(document, [code]), [])
+
+
+class LinksTest(unittest.TestCase):
+    PAGES = {
+        "docs/b.md": "# B\n## What `x` is, in short\n## Twice\n## Twice\n```\n# no heading\n```\n",
+        "LICENSE": "",
+        "docs": "",
+    }
+
+    def complaints(self, text):
+        return check_links.check_page("docs/a.md", text, self.PAGES.get)
+
+    def test_good(self):
+        self.assertEqual(self.complaints("[b](b.md) [l](../LICENSE) [own](#mine)\n# Mine\n"), [])
+        self.assertEqual(self.complaints("[x](b.md#what-x-is-in-short) [y](b.md#twice-1)"), [])
+        self.assertEqual(self.complaints("[web](https://example.com/x) `[no](link.md)`"), [])
+        self.assertEqual(self.complaints("```\n[no](link.md)\n```\n[folder](../docs)"), [])
+
+    def test_no_file(self):
+        self.assertEqual(
+            self.complaints("\n```\n\n```\n[c](c.md)"),
+            ["docs/a.md:5: c.md: there is no docs/c.md"],
+        )
+
+    def test_no_heading(self):
+        self.assertEqual(len(self.complaints("[b](b.md#no-heading)")), 1)
+        self.assertEqual(len(self.complaints("[own](#yours)\n# Mine\n")), 1)
 
 
 class TidyChoiceTest(unittest.TestCase):
