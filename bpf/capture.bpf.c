@@ -343,15 +343,20 @@ int pt_capture(struct __sk_buff *skb)
 {
 	__u64 outgoing = skb->pkt_type == PT_PACKET_OUTGOING;
 	struct pt_work *work = pt_get_work();
+	__u64 polarity = skb->cb[PT_CB_POLARITY];
 	__u64 payload_len;
 	int reason;
 
-	if (!work)
+	/* What leaves through loopback comes in again: that is when its receiver gets it. */
+	if (!work || (polarity == PT_LOOPBACK && outgoing))
 		return 0;
 	work->key.tap = skb->cb[PT_CB_TAP];
 	work->key.generation = skb->cb[PT_CB_GENERATION];
-	work->packet.direction = outgoing == skb->cb[PT_CB_POLARITY] ? PT_TO_POD : PT_FROM_POD;
+	/* On loopback from the pod, until its ends are known. */
+	work->packet.direction = outgoing == polarity ? PT_TO_POD : PT_FROM_POD;
 	reason = pt_walk(skb);
+	if (reason == PT_WALK_OK && polarity == PT_LOOPBACK)
+		pt_order_ends();
 	/* Skipping takes bytes off the packet's length. */
 	payload_len = work->packet.payload_len;
 	if (reason == PT_WALK_OK)

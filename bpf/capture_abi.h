@@ -18,7 +18,7 @@
 #define PT_ABI_ASSERT(condition, message) _Static_assert(condition, message)
 #endif
 
-#define PT_ABI_VERSION 9
+#define PT_ABI_VERSION 10
 
 /* Taps that can be open at once. */
 #define PT_MAX_TAPS 1024
@@ -45,7 +45,11 @@
 /* What a record of `size` bytes takes of the ring: the ring's own header and rounding included. */
 #define PT_RING_BYTES(size) (((__u64)(size) + 15) & ~7ULL)
 
-/* Direction relative to the tapped pod. */
+/*
+ * Direction relative to the tapped pod. On loopback both ends are the pod's: there the "local" one
+ * is that with the lower port, of equal ports that with the lower address, so that all packets of a
+ * connection have one key.
+ */
 enum pt_direction {
 	PT_FROM_POD = 0,
 	PT_TO_POD = 1,
@@ -55,7 +59,14 @@ enum pt_direction {
 enum pt_cb {
 	PT_CB_TAP = 0,	      /* tap slot */
 	PT_CB_GENERATION = 1, /* uses of the slot */
-	PT_CB_POLARITY = 2,   /* 1: frames that leave through the interface go to the pod */
+	PT_CB_POLARITY = 2,   /* enum pt_polarity */
+};
+
+/* Which way frames go that leave through the tapped interface. */
+enum pt_polarity {
+	PT_POD_SIDE = 0,  /* from the pod */
+	PT_HOST_SIDE = 1, /* to the pod */
+	PT_LOOPBACK = 2,  /* from the pod to itself: each comes back in, and counts then */
 };
 
 /* Bits of pt_record.flags and pt_connection.flags. */

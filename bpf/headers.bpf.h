@@ -181,4 +181,42 @@ __noinline int pt_walk(struct __sk_buff *skb)
 	return pt_walk_tcp(packet, &work->key, &headers.tcp);
 }
 
+/* Whether one address is above another; the first byte counts most. */
+static __always_inline int pt_is_above(const __u64 *address, const __u64 *other)
+{
+	if (address[0] != other[0])
+		return bpf_be64_to_cpu(address[0]) > bpf_be64_to_cpu(other[0]);
+	return bpf_be64_to_cpu(address[1]) > bpf_be64_to_cpu(other[1]);
+}
+
+/*
+ * For a packet on loopback that was walked as one from the pod: puts its ends in the order that
+ * enum pt_direction tells of, and sets the direction accordingly.
+ */
+__noinline int pt_order_ends(void)
+{
+	struct pt_work *work = pt_get_work();
+	struct pt_connection_key *key;
+	__u64 source[2], destination[2];
+	__u16 source_port, destination_port;
+
+	if (!work)
+		return 0;
+	key = &work->key;
+	source_port = key->local_port;
+	destination_port = key->remote_port;
+	if (source_port < destination_port)
+		return 0;
+	__builtin_memcpy(source, key->local_addr, 16);
+	__builtin_memcpy(destination, key->remote_addr, 16);
+	if (source_port == destination_port && !pt_is_above(source, destination))
+		return 0;
+	__builtin_memcpy(key->local_addr, destination, 16);
+	__builtin_memcpy(key->remote_addr, source, 16);
+	key->local_port = destination_port;
+	key->remote_port = source_port;
+	work->packet.direction = PT_TO_POD;
+	return 0;
+}
+
 #endif

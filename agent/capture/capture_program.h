@@ -37,9 +37,12 @@ absl::Status CheckProgramOptions(const ProgramOptions& options);
 // Which way frames go that leave through the tapped interface.
 enum class Polarity : uint32_t {
   // From the pod: an interface inside its namespace.
-  kPodSide = 0,
+  kPodSide = PT_POD_SIDE,
   // To the pod: the host's side of its interface.
-  kHostSide = 1,
+  kHostSide = PT_HOST_SIDE,
+  // From the pod to itself: loopback inside its namespace. The order of ports and addresses tells
+  // the directions apart; see enum pt_direction.
+  kLoopback = PT_LOOPBACK,
 };
 
 // Packets counted for one reason.

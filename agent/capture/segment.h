@@ -11,7 +11,8 @@
 
 namespace podtap::capture {
 
-// Direction of a segment relative to the tapped pod.
+// Direction of a segment relative to the tapped pod. On loopback, where both ends are the pod's,
+// the one with the lower port stands for the pod; of equal ports, the one with the lower address.
 enum class Direction : uint8_t { kFromPod = 0, kToPod = 1 };
 
 constexpr Direction Opposite(Direction direction) {

@@ -3,9 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <linux/if_packet.h>
-#include <net/if.h>
-#include <sys/socket.h>
 
 #include "bpf/capture_abi.h"
 #include "tests/support/capture_harness.h"
@@ -48,18 +45,6 @@ TEST_P(CaptureTableTest, TestRun) {
     harness.TestRun(frame.packet.Frame(), frame.direction);
   }
   CheckRow(GetParam(), harness);
-}
-
-// Puts a frame on an interface of the calling thread's namespace.
-void SendFrame(const std::string& interface_name, const Bytes& frame) {
-  const UniqueFd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
-  sockaddr_ll address{};
-  address.sll_family = AF_PACKET;
-  address.sll_ifindex = static_cast<int>(::if_nametoindex(interface_name.c_str()));
-  ASSERT_EQ(::sendto(fd.get(), frame.data(), frame.size(), 0,
-                     reinterpret_cast<const sockaddr*>(&address), sizeof(address)),
-            static_cast<ssize_t>(frame.size()))
-      << strerror(errno);
 }
 
 TEST_P(CaptureTableTest, Live) {

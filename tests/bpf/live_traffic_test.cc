@@ -1,10 +1,13 @@
-// Real connections over a veth: what the tap reports of their bytes, with offloads on and off.
+// Real connections over a veth, and over loopback: what the tap reports of their bytes, with
+// offloads on and off.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 #include <thread>
 
@@ -26,6 +29,8 @@ struct TrafficCase {
   const char* name;
   bool v6;
   Offloads offloads;
+  // Client and server are both in the pod.
+  bool loopback = false;
 };
 
 void PrintTo(const TrafficCase& traffic, std::ostream* out) { *out << traffic.name; }
@@ -52,6 +57,31 @@ void WriteAll(int fd, const std::string& bytes) {
   }
 }
 
+// Packets that the calling thread's loopback has received.
+uint64_t ReceivedOnLoopback() {
+  std::ifstream devices("/proc/thread-self/net/dev");
+  std::string word;
+  while (devices >> word && word != "lo:") {
+  }
+  uint64_t bytes = 0;
+  uint64_t packets = 0;
+  devices >> bytes >> packets;
+  EXPECT_TRUE(devices.good());
+  return packets;
+}
+
+// Turns offloads off in the pod, and on the host's side of its interface.
+void TurnOffloadsOff(const PodNetns& pod, bool loopback) {
+  constexpr char kOff[] = "ethtool -K %s tso off gso off gro off tx off sg off";
+  const std::string inside = "nsenter --net=/run/netns/" + pod.name() + " ";
+  if (loopback) {
+    RunCommand(inside + absl::StrFormat(kOff, "lo") + "; " + inside + "ip link set lo mtu 1500");
+  } else {
+    RunCommand(absl::StrFormat(kOff, pod.host_interface()));
+    RunCommand(inside + absl::StrFormat(kOff, "eth0"));
+  }
+}
+
 class LiveTrafficTest : public ::testing::TestWithParam<TrafficCase> {};
 
 TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
@@ -61,16 +91,22 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
   if (param.v6) {
     pod.AddAddresses("fd00:98::1/64", "fd00:98::2/64");
   }
-  constexpr char kOff[] = "ethtool -K %s tso off gso off gro off tx off sg off";
   if (param.offloads == Offloads::kBigTcp && !pod.AllowBigTcp()) {
     GTEST_SKIP() << "this kernel makes no segments of more than 64 KiB";
   }
   if (param.offloads == Offloads::kOff) {
-    RunCommand(absl::StrFormat(kOff, pod.host_interface()));
-    RunCommand("nsenter --net=/run/netns/" + pod.name() + " " + absl::StrFormat(kOff, "eth0"));
+    TurnOffloadsOff(pod, param.loopback);
   }
   CaptureHarness harness({});
-  harness.Attach(pod.host_interface_index());
+  uint64_t packets_before = 0;
+  if (param.loopback) {
+    pod.Inside([&] {
+      harness.Attach(::if_nametoindex("lo"), capture::Polarity::kLoopback);
+      packets_before = ReceivedOnLoopback();
+    });
+  } else {
+    harness.Attach(pod.host_interface_index());
+  }
 
   const std::string request = "GET /big HTTP/1.1\r\nHost: pod\r\n\r\n";
   const size_t body_size = 3'000'000;
@@ -97,7 +133,10 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
   });
   // When the test ends early, it waits for nobody.
   const absl::Cleanup stop = [&] { ::shutdown(listener.get(), SHUT_RDWR); };
-  const UniqueFd client(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd client(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (param.loopback) {
+    pod.Inside([&] { client = UniqueFd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)); });
+  }
   const sockaddr_in6 address = Address(param.v6, true);
   ASSERT_EQ(::connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)),
             0)
@@ -122,6 +161,7 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
   // Ranges of the response that records cover, by position.
   std::map<uint64_t, uint64_t> covered;
   uint64_t longest = 0;
+  uint64_t sum = 0;
   for (const Recorded& record : records) {
     const capture::Segment& segment = record.segment;
     if (segment.direction != Direction::kFromPod || segment.wire_len == 0) {
@@ -130,6 +170,7 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
     const uint64_t position = segment.seq - *segment.initial_seq[PT_FROM_POD] - 1;
     covered[position] = std::max(covered[position], position + segment.wire_len);
     longest = std::max<uint64_t>(longest, segment.wire_len);
+    sum += segment.wire_len;
     ASSERT_EQ(record.head, response.substr(position, record.head.size()));
     ASSERT_EQ(record.tail, response.substr(position + segment.wire_len - record.tail.size(),
                                            record.tail.size()));
@@ -141,6 +182,11 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
     reached = std::max(reached, end);
   }
   EXPECT_EQ(reached, head_size + body_size);
+  if (param.loopback) {
+    // Each packet once, though it leaves and comes in again.
+    EXPECT_EQ(sum, head_size + body_size);
+    pod.Inside([&] { EXPECT_EQ(harness.Packets(), ReceivedOnLoopback() - packets_before); });
+  }
   // Offloads make the difference that this test is about.
   EXPECT_EQ(longest > 1500, param.offloads != Offloads::kOff) << longest;
   EXPECT_EQ(longest > 65'536, param.offloads == Offloads::kBigTcp) << longest;
@@ -150,14 +196,18 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
   EXPECT_EQ(harness.Count(PT_COUNT_MALFORMED), 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LiveTrafficTest,
-                         ::testing::Values(TrafficCase{"v4_offloads", false, Offloads::kDefault},
-                                           TrafficCase{"v4_plain", false, Offloads::kOff},
-                                           TrafficCase{"v4_big_tcp", false, Offloads::kBigTcp},
-                                           TrafficCase{"v6_offloads", true, Offloads::kDefault},
-                                           TrafficCase{"v6_plain", true, Offloads::kOff},
-                                           TrafficCase{"v6_big_tcp", true, Offloads::kBigTcp}),
-                         [](const auto& param) { return param.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, LiveTrafficTest,
+    ::testing::Values(TrafficCase{"v4_offloads", false, Offloads::kDefault},
+                      TrafficCase{"v4_plain", false, Offloads::kOff},
+                      TrafficCase{"v4_big_tcp", false, Offloads::kBigTcp},
+                      TrafficCase{"v6_offloads", true, Offloads::kDefault},
+                      TrafficCase{"v6_plain", true, Offloads::kOff},
+                      TrafficCase{"v6_big_tcp", true, Offloads::kBigTcp},
+                      TrafficCase{"v4_loopback", false, Offloads::kDefault, true},
+                      TrafficCase{"v6_loopback", true, Offloads::kDefault, true},
+                      TrafficCase{"v4_loopback_plain", false, Offloads::kOff, true}),
+    [](const auto& param) { return param.param.name; });
 
 TEST(PacketTapTest, NoticesThatItsInterfaceIsGone) {
   CaptureHarness harness({});

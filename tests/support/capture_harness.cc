@@ -32,11 +32,9 @@ CaptureHarness::CaptureHarness(capture::ProgramOptions options) {
   }
 }
 
-int CaptureHarness::Dispatcher(const TapId& tap, Direction direction) {
-  UniqueFd& fd = dispatchers_[{uint64_t{tap.slot} << 32 | tap.generation, direction}];
+int CaptureHarness::Dispatcher(const TapId& tap, Polarity polarity) {
+  UniqueFd& fd = dispatchers_[{uint64_t{tap.slot} << 32 | tap.generation, polarity}];
   if (!fd.valid()) {
-    const auto polarity =
-        direction == Direction::kFromPod ? Polarity::kHostSide : Polarity::kPodSide;
     auto dispatcher = program_->MakeDispatcher(tap, polarity);
     PODTAP_CHECK(dispatcher.ok());
     fd = *std::move(dispatcher);
@@ -45,15 +43,25 @@ int CaptureHarness::Dispatcher(const TapId& tap, Direction direction) {
 }
 
 void CaptureHarness::TestRun(const Bytes& frame, Direction direction, TapId tap) {
+  // No frame is outgoing, so that the polarity alone sets the direction.
+  Run(frame,
+      Dispatcher(tap, direction == Direction::kFromPod ? Polarity::kHostSide : Polarity::kPodSide));
+}
+
+void CaptureHarness::TestRunOnLoopback(const Bytes& frame) {
+  Run(frame, Dispatcher(kTap, Polarity::kLoopback));
+}
+
+void CaptureHarness::Run(const Bytes& frame, int dispatcher) {
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
               .data_size_in = static_cast<uint32_t>(frame.size()));
-  const int error = bpf_prog_test_run_opts(Dispatcher(tap, direction), &options);
+  const int error = bpf_prog_test_run_opts(dispatcher, &options);
   ASSERT_EQ(error, 0) << "frame of " << frame.size() << " bytes";
   ASSERT_EQ(options.retval, 0u);
 }
 
-void CaptureHarness::Attach(uint32_t interface_index) {
-  auto tap = capture::PacketTap::Open(interface_index, Dispatcher(kTap, Direction::kFromPod));
+void CaptureHarness::Attach(uint32_t interface_index, Polarity polarity) {
+  auto tap = capture::PacketTap::Open(interface_index, Dispatcher(kTap, polarity));
   ASSERT_TRUE(tap.ok()) << tap.status();
   tap_.emplace(*std::move(tap));
 }

@@ -34,8 +34,10 @@ class CaptureHarness {
   // Runs one frame through dispatcher and program by test-run, as if it came from or went to the
   // pod. Frames up to about 3 KiB.
   void TestRun(const Bytes& frame, capture::Direction direction, capture::TapId tap = kTap);
-  // Opens a live tap on the host's side of a pod's interface.
-  void Attach(uint32_t interface_index);
+  // The same as if it came in on loopback.
+  void TestRunOnLoopback(const Bytes& frame);
+  // Opens a live tap on an interface of the calling thread's namespace.
+  void Attach(uint32_t interface_index, capture::Polarity polarity = capture::Polarity::kHostSide);
   void Detach() { tap_.reset(); }
 
   const capture::CaptureProgram& program() const { return *program_; }
@@ -49,13 +51,13 @@ class CaptureHarness {
   uint64_t Packets() const;
 
  private:
-  // Under test-run no frame is outgoing, so the dispatcher's polarity alone sets the direction.
-  int Dispatcher(const capture::TapId& tap, capture::Direction direction);
+  int Dispatcher(const capture::TapId& tap, capture::Polarity polarity);
+  static void Run(const Bytes& frame, int dispatcher);
 
   std::optional<capture::CaptureProgram> program_;
   std::vector<std::unique_ptr<capture::RingReader>> readers_;
-  // By slot, generation and direction.
-  std::map<std::pair<uint64_t, capture::Direction>, UniqueFd> dispatchers_;
+  // By slot, generation and polarity.
+  std::map<std::pair<uint64_t, capture::Polarity>, UniqueFd> dispatchers_;
   std::optional<capture::PacketTap> tap_;
   std::vector<Recorded> records_;
 };

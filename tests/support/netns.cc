@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/if_link.h>
+#include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
@@ -68,6 +69,17 @@ void RunCommand(const std::string& command) {
   }
   const int status = ::pclose(pipe);
   ASSERT_EQ(status, 0) << command << "\n" << output;
+}
+
+void SendFrame(const std::string& interface_name, const std::vector<uint8_t>& frame) {
+  const UniqueFd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  sockaddr_ll address{};
+  address.sll_family = AF_PACKET;
+  address.sll_ifindex = static_cast<int>(::if_nametoindex(interface_name.c_str()));
+  ASSERT_EQ(::sendto(fd.get(), frame.data(), frame.size(), 0,
+                     reinterpret_cast<const sockaddr*>(&address), sizeof(address)),
+            static_cast<ssize_t>(frame.size()))
+      << std::strerror(errno);
 }
 
 PodNetns::PodNetns(const std::string& name) {

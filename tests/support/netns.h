@@ -1,8 +1,10 @@
 // Network namespaces and veth pairs for tests. Everything made is removed when its owner goes.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "common/unique_fd.h"
 #include "tests/support/needs_root.h"
@@ -11,6 +13,9 @@ namespace podtap::testing {
 
 // Runs a command through the shell; a failure fails the running test and is shown with its output.
 void RunCommand(const std::string& command);
+
+// Puts a frame, Ethernet header first, on an interface of the calling thread's namespace.
+void SendFrame(const std::string& interface_name, const std::vector<uint8_t>& frame);
 
 // A named network namespace under /run/netns with one veth: `eth0` inside, `host_interface()`
 // outside, both up, offloads as the kernel sets them. IPv6 address detection noise is off until
