@@ -144,8 +144,8 @@ absl::Status Agent::Start() {
 
 absl::Status Agent::StartCapture() {
   // Without CAP_NET_RAW the program would load, and each tap fail.
-  PODTAP_RETURN_IF_ERROR(capture::CheckCapabilities(capture::LookAround(),
-                                                    options_.pod_netns != PodNetnsMode::kNever));
+  PODTAP_RETURN_IF_ERROR(
+      capture::CheckCapabilities(capture::LookAround(), options_.inside.enters_pods()));
   PODTAP_ASSIGN_OR_RETURN(program_,
                           capture::CaptureProgram::Load({.capture_bytes = options_.capture_bytes,
                                                          .rings = options_.rings,
@@ -166,7 +166,7 @@ absl::Status Agent::StartCapture() {
   taps_.emplace(*program_, [this](capture::TapId tap) { shards_->TapClosed(tap); });
   PODTAP_ASSIGN_OR_RETURN(discovery::Rtnl rtnl, discovery::Rtnl::Open());
   manager_.emplace(*taps_, directory_, shards_->activity(), *program_, std::move(rtnl), clock_,
-                   options_.pod_netns);
+                   options_.inside);
   coverage_.emplace(*taps_, directory_, shards_->activity(), *manager_, clock_);
   PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::PodSource> source,
                           StartPodSource(options_, clock_));

@@ -69,7 +69,11 @@ Coverage JudgeWithoutHttp(const CoverageFacts& facts) {
 
 Coverage JudgeCoverage(const CoverageFacts& facts) {
   if (facts.taps == 0) {
-    return JudgeUntapped(facts);
+    Coverage coverage = JudgeUntapped(facts);
+    if (facts.has_loopback_tap) {
+      coverage.reason += "; only its loopback is tapped";
+    }
+    return coverage;
   }
   if (facts.sides != enrichment::Sides::kBoth) {
     return {v1::COVERAGE_STATE_ONE_SIDED,

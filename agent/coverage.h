@@ -13,8 +13,11 @@ namespace podtap {
 
 // What is known of one pod's taps together, or of why there is none.
 struct CoverageFacts {
-  // Open taps.
+  // Open taps, but for those of loopback.
   uint32_t taps = 0;
+  // The pod's loopback is tapped. What goes over it counts in the figures below; it makes no pod a
+  // tapped one, since what others exchange with the pod is not seen there.
+  bool has_loopback_tap = false;
   // Why there is no tap, as far as known; these count when there is none. Of a pod that is not to
   // be watched: why not.
   std::string exclusion;

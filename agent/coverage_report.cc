@@ -82,7 +82,11 @@ void CoverageReport::AddTap(PodEntry& pod, const enrichment::TapInfo& tap,
   last_packets[tap.id] = last_packet;
   pod.last_packet_ns = std::max(pod.last_packet_ns, last_packet.time_ns());
   const capture::Traffic traffic = capture::TrafficOf(*counters);
-  ++pod.facts.taps;
+  if (enrichment::IsLoopback(tap)) {
+    pod.facts.has_loopback_tap = true;
+  } else {
+    ++pod.facts.taps;
+  }
   if (tap.sides != enrichment::Sides::kBoth) {
     pod.facts.sides = tap.sides;
     pod.facts.one_sided_interface = SafeText(tap.interface_name, kMaxErrorBytes);

@@ -50,7 +50,7 @@ void CheckTap(const capture::CaptureProgram& program, Findings& findings) {
 void CheckCapture(const AgentOptions& options, Findings& findings) {
   const capture::Surroundings surroundings = capture::LookAround();
   CheckKernel(surroundings, findings);
-  const bool enters_pods = options.pod_netns != PodNetnsMode::kNever;
+  const bool enters_pods = options.inside.enters_pods();
   if (const absl::Status status = capture::CheckCapabilities(surroundings, enters_pods);
       !status.ok()) {
     findings.Fail("capabilities", Text(status));

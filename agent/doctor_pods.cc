@@ -186,13 +186,13 @@ void AddUntapped(const Pod& pod, PodNetnsMode pod_netns, Lines& lines) {
   }
 }
 
-absl::Status CheckInterfaces(const std::vector<Pod>& pods, PodNetnsMode pod_netns,
+absl::Status CheckInterfaces(const std::vector<Pod>& pods, const InsidePolicy& inside,
                              Findings& findings) {
   PODTAP_ASSIGN_OR_RETURN(discovery::Rtnl rtnl, discovery::Rtnl::Open());
   // First: it makes the kernel give ids.
   PODTAP_ASSIGN_OR_RETURN(const std::vector<discovery::Link> links, rtnl.Links());
-  const std::vector<discovery::WantedTap> taps =
-      discovery::PlanTaps(links, discovery::FindNamespaces(pods, rtnl));
+  const std::vector<discovery::PodNamespace> namespaces = discovery::FindNamespaces(pods, rtnl);
+  const std::vector<discovery::WantedTap> taps = discovery::PlanTaps(links, namespaces);
   Lines interfaces(findings, "interface");
   for (const discovery::WantedTap& tap : taps) {
     if (tap.owner && !tap.owner->pod.excluded_because.empty()) {
@@ -215,8 +215,14 @@ absl::Status CheckInterfaces(const std::vector<Pod>& pods, PodNetnsMode pod_netn
           return tap.owner && tap.owner->pod.id == pod.id;
         });
     if (!is_tapped) {
-      AddUntapped(pod, pod_netns, untapped);
+      AddUntapped(pod, inside.interfaces, untapped);
     }
+  }
+  if (inside.loopback) {
+    const auto watched = std::count_if(
+        namespaces.begin(), namespaces.end(),
+        [](const discovery::PodNamespace& found) { return found.pod.excluded_because.empty(); });
+    findings.Ok("loopback", absl::StrFormat("pods that are tapped on it: %d", watched));
   }
   if (taps.empty()) {
     findings.Warn("interface",
@@ -233,7 +239,7 @@ void CheckPods(const AgentOptions& options, Findings& findings) {
   for (Pod& pod : list.pods) {
     pod.excluded_because = options.pods.ReasonToExclude(pod.identity);
   }
-  if (const absl::Status status = CheckInterfaces(list.pods, options.pod_netns, findings);
+  if (const absl::Status status = CheckInterfaces(list.pods, options.inside, findings);
       !status.ok()) {
     findings.Fail("interface", Text(status));
   }

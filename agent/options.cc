@@ -65,6 +65,9 @@ void AddFlags(CLI::App& app, AgentOptions& options, Flags& flags) {
          "whole), always (all)")
       ->check(CLI::IsMember({"never", "fallback", "always"}))
       ->capture_default_str();
+  app.add_flag("--pod-loopback", options.inside.loopback,
+               "Tap also the loopback inside each pod, for what its containers say to each other "
+               "(sidecars), which takes CAP_SYS_ADMIN and a second tap for each pod");
   app.add_option("--admin-listen", flags.admin_listen,
                  "Address for probes and metrics; port 0 takes any, an empty text none")
       ->type_name("HOST:PORT")
@@ -205,7 +208,7 @@ std::variant<AgentOptions, int> ParseAgentOptions(int argc, const char* const* a
                       : flags.reporters == "server" ? enrichment::ReporterFilter::kServer
                                                     : enrichment::ReporterFilter::kBoth;
   options.node_name = SafeText(options.node_name.empty() ? HostName() : options.node_name, 253);
-  options.pod_netns = ToPodNetnsMode(flags.pod_netns);
+  options.inside.interfaces = ToPodNetnsMode(flags.pod_netns);
   options.cluster_name = SafeText(options.cluster_name, 253);
   return options;
 }

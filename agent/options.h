@@ -49,7 +49,7 @@ struct AgentOptions {
   discovery::PodSelection pods;
   enrichment::TrafficSelection traffic;
   Discovery discovery = Discovery::kAuto;
-  PodNetnsMode pod_netns = PodNetnsMode::kNever;
+  InsidePolicy inside;
   // Socket of the container runtime; the usual ones are tried when empty.
   std::string cri_socket_path;
   // How long an exchange waits for the name of an end.

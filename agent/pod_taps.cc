@@ -32,28 +32,16 @@ bool IsSameNamespace(const discovery::PodNamespace& a, const discovery::PodNames
   return a.device == b.device && a.inode == b.inode;
 }
 
-// The interfaces to tap, asked from inside the namespace.
-absl::StatusOr<std::vector<discovery::Link>> LinksToTap(discovery::Rtnl& rtnl, bool pairs_too) {
-  PODTAP_ASSIGN_OR_RETURN(const std::vector<discovery::Link> links, rtnl.Links());
-  std::optional<int32_t> host_id;
-  if (pairs_too) {
-    // That of the first thread, which never leaves the host's.
-    const UniqueFd host(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-    if (!host.valid()) {
-      return ErrnoStatus(errno, "open the host's namespace");
-    }
-    PODTAP_ASSIGN_OR_RETURN(host_id, rtnl.NamespaceId(host.get()));
-  }
-  return discovery::PodSideLinks(links, host_id);
-}
-
 }  // namespace
 
-PodTaps::PodTaps(capture::TapSet& taps, enrichment::TapDirectory& directory, TapActivity& activity,
-                 const Clock& clock)
-    : taps_(taps), directory_(directory), activity_(activity), clock_(clock), thread_([this] {
-        Run();
-      }) {}
+PodTaps::PodTaps(InsideKind kind, capture::TapSet& taps, enrichment::TapDirectory& directory,
+                 TapActivity& activity, const Clock& clock)
+    : kind_(kind),
+      taps_(taps),
+      directory_(directory),
+      activity_(activity),
+      clock_(clock),
+      thread_([this] { Run(); }) {}
 
 PodTaps::~PodTaps() { Stop(); }
 
@@ -114,9 +102,13 @@ std::vector<FailedTap> PodTaps::failures() const {
 PodTaps::Counts PodTaps::counts() const {
   const std::lock_guard lock(mutex_);
   Counts counts = counts_;
-  counts.pods = static_cast<uint64_t>(std::count_if(
-      pods_.begin(), pods_.end(), [](const auto& item) { return !item.second.taps.empty(); }));
+  counts.pods = CountTappedPods();
   return counts;
+}
+
+uint64_t PodTaps::CountTappedPods() const {
+  return static_cast<uint64_t>(std::count_if(
+      pods_.begin(), pods_.end(), [](const auto& item) { return !item.second.taps.empty(); }));
 }
 
 PodTaps::InsidePod& PodTaps::EntryOf(const discovery::PodNamespace& pod) {
@@ -131,7 +123,9 @@ PodTaps::InsidePod& PodTaps::EntryOf(const discovery::PodNamespace& pod) {
 
 bool PodTaps::IsDue(InsidePod& pod) {
   const int64_t now_ns = clock_.MonotonicNs();
-  if (now_ns < pod.next_visit_ns) {
+  // A namespace has one loopback.
+  const bool has_all = kind_ == InsideKind::kLoopback && !pod.taps.empty();
+  if (has_all || now_ns < pod.next_visit_ns) {
     return false;
   }
   pod.pause_ns = std::clamp(pod.pause_ns * 2, kFirstPauseNs, kLongestPauseNs);
@@ -148,7 +142,7 @@ void PodTaps::Visit(InsidePod& pod) {
       listed = rtnl.status();
       return;
     }
-    const absl::StatusOr<std::vector<discovery::Link>> links = LinksToTap(*rtnl, pod.pairs_too);
+    const absl::StatusOr<std::vector<discovery::Link>> links = LinksToTap(pod, *rtnl);
     if (!links.ok()) {
       listed = links.status();
       return;
@@ -164,12 +158,42 @@ void PodTaps::Visit(InsidePod& pod) {
   }
 }
 
-void PodTaps::Open(InsidePod& pod, const discovery::Link& link, discovery::Rtnl& rtnl) {
+absl::StatusOr<std::vector<discovery::Link>> PodTaps::LinksToTap(const InsidePod& pod,
+                                                                 discovery::Rtnl& rtnl) const {
+  PODTAP_ASSIGN_OR_RETURN(const std::vector<discovery::Link> links, rtnl.Links());
+  if (kind_ == InsideKind::kLoopback) {
+    return discovery::LoopbackLinks(links);
+  }
+  std::optional<int32_t> host_id;
+  if (pod.pairs_too) {
+    // That of the first thread, which never leaves the host's.
+    const UniqueFd host(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+    if (!host.valid()) {
+      return ErrnoStatus(errno, "open the host's namespace");
+    }
+    PODTAP_ASSIGN_OR_RETURN(host_id, rtnl.NamespaceId(host.get()));
+  }
+  return discovery::PodSideLinks(links, host_id);
+}
+
+absl::Status PodTaps::CheckRoom(const InsidePod& pod) const {
   if (pod.taps.size() >= kMaxTapsPerPod) {
-    NoteFailure(pod, absl::ResourceExhaustedError(
-                         absl::StrFormat("it has more than %d interfaces to tap", kMaxTapsPerPod)));
+    return absl::ResourceExhaustedError(
+        absl::StrFormat("it has more than %d interfaces to tap", kMaxTapsPerPod));
+  }
+  if (kind_ == InsideKind::kLoopback && CountTappedPods() >= kMaxLoopbackTaps) {
+    return absl::ResourceExhaustedError(
+        absl::StrFormat("the loopback of %d pods is tapped already", kMaxLoopbackTaps));
+  }
+  return absl::OkStatus();
+}
+
+void PodTaps::Open(InsidePod& pod, const discovery::Link& link, discovery::Rtnl& rtnl) {
+  if (const absl::Status room = CheckRoom(pod); !room.ok()) {
+    NoteFailure(pod, room);
     return;
   }
+  const bool is_loopback = kind_ == InsideKind::kLoopback;
   const absl::StatusOr<capture::TapId> id = taps_.Reserve();
   if (!id.ok()) {
     NoteFailure(pod, id.status());
@@ -179,13 +203,15 @@ void PodTaps::Open(InsidePod& pod, const discovery::Link& link, discovery::Rtnl&
       .id = *id,
       .interface_index = link.index,
       .interface_name = link.name,
-      .mode = enrichment::CaptureMode::kPodNetns,
+      .mode =
+          is_loopback ? enrichment::CaptureMode::kPodLoopback : enrichment::CaptureMode::kPodNetns,
       .opened_ns = clock_.MonotonicNs(),
       .pod = std::make_shared<const discovery::PodIdentity>(pod.owner.pod.identity)};
   // Known before its first packet can arrive.
   activity_.Begin(*id);
   directory_.Publish(std::make_shared<const enrichment::TapInfo>(tap));
-  const absl::Status status = taps_.Open(*id, link.index, capture::Polarity::kPodSide);
+  const absl::Status status = taps_.Open(
+      *id, link.index, is_loopback ? capture::Polarity::kLoopback : capture::Polarity::kPodSide);
   if (!status.ok()) {
     directory_.Retire(*id, clock_.MonotonicNs());
     NoteFailure(pod, status);

@@ -1,4 +1,5 @@
-// Taps inside pods' own network namespaces, for pods that can't be seen whole from the host.
+// Taps inside pods' own network namespaces: of the interfaces of pods that can't be seen whole from
+// the host, or of pods' loopback.
 //
 // A tap's socket keeps its namespace and the interfaces in it alive, so a thread of its own looks
 // several times a second whether the pod is still there, and closes the tap when it is not. As long
@@ -14,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "agent/capture/tap_set.h"
 #include "agent/discovery/link.h"
 #include "agent/discovery/pod_namespace.h"
@@ -33,10 +34,17 @@ struct FailedTap {
   std::string error;
 };
 
+// Which of pods' interfaces are tapped.
+enum class InsideKind : uint8_t {
+  // Those that carry the pod's own frames; see discovery::PodSideLinks().
+  kInterfaces,
+  kLoopback,
+};
+
 // A pod to be tapped inside.
 struct InsideWish {
   discovery::PodNamespace pod;
-  // Also those of its interfaces whose other ends the host has. Else they are left to host taps.
+  // With kInterfaces: also those whose other ends the host has. Else they are left to host taps.
   bool pairs_too = false;
   // The pod has been seen by host taps until now: packets from before are not missed.
   bool was_seen = false;
@@ -45,6 +53,9 @@ struct InsideWish {
 // Update() belongs to discovery's thread; the rest can be asked from any.
 class PodTaps {
  public:
+  // Taps of loopback are an extra: the other half of all taps is left to interfaces.
+  static constexpr size_t kMaxLoopbackTaps = capture::kMaxTaps / 2;
+
   struct Counts {
     // Taps.
     uint64_t opened = 0;
@@ -58,8 +69,8 @@ class PodTaps {
   };
 
   // All that is borrowed outlives the object. Starts the thread.
-  PodTaps(capture::TapSet& taps, enrichment::TapDirectory& directory, TapActivity& activity,
-          const Clock& clock);
+  PodTaps(InsideKind kind, capture::TapSet& taps, enrichment::TapDirectory& directory,
+          TapActivity& activity, const Clock& clock);
   ~PodTaps();
   // Ends the thread. The taps stay open: TapSet closes them. Nothing is to be updated after that.
   void Stop();
@@ -93,11 +104,18 @@ class PodTaps {
   //
   // The pod's entry, as of this namespace.
   InsidePod& EntryOf(const discovery::PodNamespace& pod);
+  uint64_t CountTappedPods() const;
   // Whether it is time to enter the pod; if so, that is noted.
   bool IsDue(InsidePod& pod);
   // Enters the pod and opens what is not open.
   void Visit(InsidePod& pod);
-  // On a thread inside the namespace.
+  // The rest on a thread inside the namespace.
+  //
+  // The interfaces to tap.
+  absl::StatusOr<std::vector<discovery::Link>> LinksToTap(const InsidePod& pod,
+                                                          discovery::Rtnl& rtnl) const;
+  // Whether there is room for one more tap of the pod.
+  absl::Status CheckRoom(const InsidePod& pod) const;
   void Open(InsidePod& pod, const discovery::Link& link, discovery::Rtnl& rtnl);
   // Makes known what is known of the pod by now.
   void PublishPod(InsidePod& pod);
@@ -109,6 +127,7 @@ class PodTaps {
 
   void Run();
 
+  const InsideKind kind_;
   capture::TapSet& taps_;
   enrichment::TapDirectory& directory_;
   TapActivity& activity_;

@@ -61,6 +61,7 @@ void TapManager::OnView(const discovery::View& view) {
     }
     CloseUnclaimed();
   }
+  UpdateLoopback(view);
   source_answers_ = view.source_answered;
   has_looked_ = true;
   const bool idle = std::none_of(open_.begin(), open_.end(),
@@ -246,6 +247,19 @@ std::vector<InsideWish> TapManager::InsideWishes(const discovery::View& view) co
     }
   }
   return wishes;
+}
+
+void TapManager::UpdateLoopback(const discovery::View& view) {
+  if (!loopback_taps_) {
+    return;
+  }
+  std::vector<InsideWish> wishes;
+  for (const discovery::PodNamespace& pod : view.pods) {
+    if (pod.pod.excluded_because.empty()) {
+      wishes.push_back({.pod = pod});
+    }
+  }
+  loopback_taps_->Update(wishes);
 }
 
 void TapManager::CloseForInside() {

@@ -6,7 +6,8 @@
 // nor a reused namespace id can give it a wrong name.
 //
 // Pods that can't be seen whole from the host are tapped inside their namespaces, where that is
-// allowed: see PodTaps. Then the host's ends of their interfaces are not tapped.
+// allowed: see PodTaps. Then the host's ends of their interfaces are not tapped. The loopback of
+// pods is tapped besides, where that is wished.
 #pragma once
 
 #include <atomic>
@@ -53,17 +54,20 @@ class TapManager {
   // All that is borrowed outlives the manager.
   TapManager(capture::TapSet& taps, enrichment::TapDirectory& directory, TapActivity& activity,
              const capture::CaptureProgram& program, discovery::Rtnl rtnl, const Clock& clock,
-             PodNetnsMode pod_netns = PodNetnsMode::kNever, const TapManagerLimits& limits = {})
+             const InsidePolicy& inside = {}, const TapManagerLimits& limits = {})
       : taps_(taps),
         directory_(directory),
         activity_(activity),
         connections_(program),
         rtnl_(std::move(rtnl)),
         clock_(clock),
-        pod_netns_(pod_netns),
+        pod_netns_(inside.interfaces),
         limits_(limits) {
-    if (pod_netns != PodNetnsMode::kNever) {
-      pod_taps_.emplace(taps, directory, activity, clock);
+    if (pod_netns_ != PodNetnsMode::kNever) {
+      pod_taps_.emplace(InsideKind::kInterfaces, taps, directory, activity, clock);
+    }
+    if (inside.loopback) {
+      loopback_taps_.emplace(InsideKind::kLoopback, taps, directory, activity, clock);
     }
   }
 
@@ -75,8 +79,10 @@ class TapManager {
 
   // Lets go of the taps: whoever owns them may close them from here on. After the last On…().
   void Stop() {
-    if (pod_taps_) {
-      pod_taps_->Stop();
+    for (std::optional<PodTaps>* inside : {&pod_taps_, &loopback_taps_}) {
+      if (*inside) {
+        (*inside)->Stop();
+      }
     }
   }
 
@@ -92,14 +98,20 @@ class TapManager {
 
   template <typename Visitor>
   void Visit(Visitor visit) const {
-    const PodTaps::Counts inside = pod_taps_ ? pod_taps_->counts() : PodTaps::Counts();
-    visit(CounterValue{.name = "taps_opened", .count = opened_ + inside.opened});
-    visit(CounterValue{.name = "taps_closed", .count = closed_ + inside.closed});
-    visit(CounterValue{.name = "taps_failed", .count = failed_ + inside.failed});
-    visit(CounterValue{.name = "taps_late", .count = late_ + inside.late});
+    const PodTaps::Counts inside = CountsOf(pod_taps_);
+    const PodTaps::Counts loopback = CountsOf(loopback_taps_);
+    const auto sum = [&](uint64_t outside, uint64_t PodTaps::Counts::*count) {
+      return outside + inside.*count + loopback.*count;
+    };
+    using Counts = PodTaps::Counts;
+    visit(CounterValue{.name = "taps_opened", .count = sum(opened_, &Counts::opened)});
+    visit(CounterValue{.name = "taps_closed", .count = sum(closed_, &Counts::closed)});
+    visit(CounterValue{.name = "taps_failed", .count = sum(failed_, &Counts::failed)});
+    visit(CounterValue{.name = "taps_late", .count = sum(late_, &Counts::late)});
     visit(CounterValue{.name = "packets_before_taps",
-                       .count = packets_before_ + inside.packets_before});
+                       .count = sum(packets_before_, &Counts::packets_before)});
     visit(CounterValue{.name = "pods_tapped_inside", .count = inside.pods});
+    visit(CounterValue{.name = "pods_tapped_on_loopback", .count = loopback.pods});
     visit(CounterValue{.name = "taps_one_sided", .count = one_sided_});
     visit(CounterValue{.name = "pods_handed_over", .count = handed_over_count_});
     visit(CounterValue{.name = "taps_unclaimed", .count = unclaimed_});
@@ -134,12 +146,17 @@ class TapManager {
   // By interface index.
   using WantedTaps = std::map<uint32_t, const discovery::WantedTap*>;
 
+  static PodTaps::Counts CountsOf(const std::optional<PodTaps>& inside) {
+    return inside ? inside->counts() : PodTaps::Counts();
+  }
   // Looks at what each tap of a pod has seen, and says which see one direction only.
   void WatchSides();
   void NoteSides(OpenTap& tap, enrichment::Sides sides);
   // Taps pods inside their namespaces that are to be tapped there.
   void UpdateInside(const discovery::View& view);
   std::vector<InsideWish> InsideWishes(const discovery::View& view) const;
+  // Taps the loopback of all pods that are watched, where it is to be.
+  void UpdateLoopback(const discovery::View& view);
   // Closes the host taps of pods that are tapped inside in their place, and waits for that: no
   // packet is seen by both.
   void CloseForInside();
@@ -177,8 +194,10 @@ class TapManager {
   const Clock& clock_;
   const PodNetnsMode pod_netns_;
   const TapManagerLimits limits_;
-  // Absent when no pod may be entered.
+  // Absent when none of pods' interfaces may be tapped inside.
   std::optional<PodTaps> pod_taps_;
+  // The same of loopback.
+  std::optional<PodTaps> loopback_taps_;
   // Ids of pods that are tapped inside because their host taps are one-sided.
   std::set<std::string> handed_over_;
   // When to try that again with pods for which it failed.

@@ -68,6 +68,7 @@ void AddRequests(MetricsPage& page, ingest::RequestMetrics& requests) {
                            {"http_response_status_code", status},
                            {"error_type", error},
                            {"network_protocol_version", request.VersionName()},
+                           {"network_interface_name", request.InterfaceName()},
                            {"k8s_namespace_name", series.pod->namespace_name},
                            {"k8s_pod_name", series.pod->pod_name},
                            {"k8s_node_name", series.pod->node_name},

@@ -37,6 +37,12 @@ bool IpAddress::is_v4() const {
   return std::equal(kV4Prefix.begin(), kV4Prefix.end(), bytes_.begin());
 }
 
+bool IpAddress::is_loopback() const {
+  static constexpr std::array<uint8_t, 16> kV6Loopback = {0, 0, 0, 0, 0, 0, 0, 0,
+                                                          0, 0, 0, 0, 0, 0, 0, 1};
+  return is_v4() ? bytes_[kV4Prefix.size()] == 127 : bytes_ == kV6Loopback;
+}
+
 std::string IpAddress::ToString() const {
   char text[INET6_ADDRSTRLEN];
   if (is_v4()) {

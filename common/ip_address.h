@@ -24,6 +24,8 @@ class IpAddress {
   // IPv4 in dotted form, IPv6 as RFC 5952 asks.
   std::string ToString() const;
   bool is_v4() const;
+  // In 127.0.0.0/8, or ::1.
+  bool is_loopback() const;
   const std::array<uint8_t, 16>& bytes() const { return bytes_; }
 
   friend bool operator==(const IpAddress&, const IpAddress&) = default;

@@ -113,7 +113,8 @@ absl::Status CheckCapabilities(const Surroundings& surroundings, bool enters_pod
     return Missing("CAP_NET_RAW", "tapping interfaces");
   }
   if (enters_pods && !surroundings.has_cap_sys_admin) {
-    return Missing("CAP_SYS_ADMIN", "entering pods' network namespaces (--pod-netns)");
+    return Missing("CAP_SYS_ADMIN",
+                   "entering pods' network namespaces (--pod-netns, --pod-loopback)");
   }
   return absl::OkStatus();
 }

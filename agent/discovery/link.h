@@ -23,7 +23,8 @@ struct Link {
   uint32_t master_index = 0;
   // Its frames have Ethernet headers. Loopback has them too, and is another type.
   bool is_ethernet = true;
-  // Packets that have crossed it so far, both ways.
+  bool is_loopback = false;
+  // Packets that have crossed it so far, both ways; on loopback, each once.
   uint64_t packets = 0;
 };
 

@@ -79,8 +79,11 @@ Link ToLink(rtnl_link* link) {
   }
   value.master_index = static_cast<uint32_t>(rtnl_link_get_master(link));
   value.is_ethernet = rtnl_link_get_arptype(link) == ARPHRD_ETHER;
-  value.packets = rtnl_link_get_stat(link, RTNL_LINK_RX_PACKETS) +
-                  rtnl_link_get_stat(link, RTNL_LINK_TX_PACKETS);
+  value.is_loopback = rtnl_link_get_arptype(link) == ARPHRD_LOOPBACK;
+  value.packets = rtnl_link_get_stat(link, RTNL_LINK_RX_PACKETS);
+  if (!value.is_loopback) {
+    value.packets += rtnl_link_get_stat(link, RTNL_LINK_TX_PACKETS);
+  }
   return value;
 }
 

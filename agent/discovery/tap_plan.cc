@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <iterator>
 #include <string_view>
 
 namespace podtap::discovery {
@@ -58,6 +59,13 @@ std::vector<Link> PodSideLinks(const std::vector<Link>& links, std::optional<int
       chosen.push_back(link);
     }
   }
+  return chosen;
+}
+
+std::vector<Link> LoopbackLinks(const std::vector<Link>& links) {
+  std::vector<Link> chosen;
+  std::copy_if(links.begin(), links.end(), std::back_inserter(chosen),
+               [](const Link& link) { return link.is_loopback; });
   return chosen;
 }
 

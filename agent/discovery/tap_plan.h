@@ -41,4 +41,7 @@ std::vector<WantedTap> PlanTaps(const std::vector<Link>& links,
 // - devices that lead to programs or nowhere (tun, ifb, dummy).
 std::vector<Link> PodSideLinks(const std::vector<Link>& links, std::optional<int32_t> host_id);
 
+// The namespace's own loopback.
+std::vector<Link> LoopbackLinks(const std::vector<Link>& links);
+
 }  // namespace podtap::discovery

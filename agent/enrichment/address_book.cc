@@ -13,6 +13,9 @@ bool SamePod(const std::shared_ptr<const discovery::PodIdentity>& a,
 }  // namespace
 
 bool AddressBook::Learn(const capture::TapId& tap, const IpAddress& local) {
+  if (local.is_loopback()) {
+    return true;
+  }
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(local);
   if (found != entries_.end()) {
@@ -21,9 +24,13 @@ bool AddressBook::Learn(const capture::TapId& tap, const IpAddress& local) {
       return true;
     }
   }
-  if (taps_.Find(tap) == nullptr) {
+  const TapTable::Entry* entry_of_tap = taps_.Find(tap);
+  if (entry_of_tap == nullptr) {
     ++claims_unknown_tap_;
     return false;
+  }
+  if (IsLoopback(*entry_of_tap->tap)) {
+    return true;
   }
   const auto of_tap = addresses_of_tap_.find(tap);
   // The tap's own bound first: a claim that is refused takes nobody's place.

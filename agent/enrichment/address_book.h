@@ -45,7 +45,9 @@ class AddressBook {
       : limits_(limits), taps_(directory) {}
 
   // `local` was seen as a source address leaving `tap`. True when that is known from now on, so
-  // that it need not be said again; false when a bound or an unknown tap stands against it.
+  // that it need not be said again; false when a bound or an unknown tap stands against it. Nothing
+  // is learnt of loopback addresses, which every pod has, nor from a pod's loopback, where a proxy
+  // may use the addresses of others: that is true as well.
   bool Learn(const capture::TapId& tap, const IpAddress& local);
   // Who owned `ip` at `at_ns` (monotonic). Where claims differ and none's tap was open then,
   // the taps that are open now decide. A closed tap names nothing that came after it.

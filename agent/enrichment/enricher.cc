@@ -65,20 +65,24 @@ Enricher::Enricher(const EnricherOptions& options, const Clock& clock, TapReader
       sinks_(std::move(sinks)),
       hold_(options.hold) {}
 
-bool Enricher::IsExcluded(bool pod_is_client) const {
-  switch (reporters_) {
-    case ReporterFilter::kBoth:
-      return false;
-    case ReporterFilter::kClient:
-      return !pod_is_client;
-    case ReporterFilter::kServer:
-      return pod_is_client;
+bool Enricher::IsExcluded(const pairing::Exchange& exchange) {
+  if (reporters_ == ReporterFilter::kBoth ||
+      exchange.pod_is_client == (reporters_ == ReporterFilter::kClient)) {
+    return false;
   }
-  return false;
+  const TapTable::Entry* tap = taps_.Find(exchange.connection.tap);
+  return tap == nullptr || !IsLoopback(*tap->tap);
+}
+
+Reporter Enricher::ReporterOf(const pairing::Exchange& exchange, const TapInfo& tap) const {
+  // Of a pod that is both, the server reports, unless only clients do.
+  const bool is_client =
+      IsLoopback(tap) ? reporters_ == ReporterFilter::kClient : exchange.pod_is_client;
+  return is_client ? Reporter::kClient : Reporter::kServer;
 }
 
 bool Enricher::LeaveOut(const pairing::Exchange& exchange) {
-  if (IsExcluded(exchange.pod_is_client)) {
+  if (IsExcluded(exchange)) {
     ++counters_.excluded_by_reporters;
     return true;
   }
@@ -210,6 +214,12 @@ std::optional<Enricher::Ends> Enricher::FindEnds(const pairing::Exchange& exchan
     ends.local.metadata_state = tap->retired ? MetadataState::kStale : MetadataState::kResolved;
     ends.local.pod = tap->tap->pod;
   }
+  if (IsLoopback(*tap->tap)) {
+    ends.remote = ends.local;
+    ends.remote.ip = key.remote;
+    ends.remote.port = key.remote_port;
+    return ends;
+  }
   if (tap->tap->is_excluded) {
     ends.are_awaited = false;
     return ends;
@@ -246,8 +256,8 @@ void Enricher::PassOn(pairing::Exchange exchange, Ends ends) {
 }
 
 void Enricher::FillEnds(const pairing::Exchange& exchange, Ends ends) {
+  event_.reporter = ReporterOf(exchange, *ends.tap);
   event_.tap = std::move(ends.tap);
-  event_.reporter = exchange.pod_is_client ? Reporter::kClient : Reporter::kServer;
   event_.source = std::move(exchange.pod_is_client ? ends.local : ends.remote);
   event_.destination = std::move(exchange.pod_is_client ? ends.remote : ends.local);
 }

@@ -20,6 +20,7 @@
 namespace podtap::enrichment {
 
 // Which reports are wanted: of the client's tap, of the server's, or both.
+// What stays in a pod has one report, of both: it is always wanted.
 enum class ReporterFilter : uint8_t { kBoth, kClient, kServer };
 
 // Which exchanges are wanted. Those of pods that are not watched never are.
@@ -86,8 +87,9 @@ struct EnricherCounters {
 
 // Belongs to the pipeline's thread.
 //
-// The source of an event is always the client. The tapped end is named by its tap. The far end is
-// named, in this order, as the node itself, by the address book, or not at all. An exchange one end
+// The source of an event is always the client. The tapped end is named by its tap; on loopback both
+// are. The far end is named, in this order, as the node itself, by the address book, or not at all.
+// An exchange one end
 // of which belongs to a tap whose pod is not known yet waits for it, and those behind it on the
 // same connection with it; others pass. What has waited for long enough goes without the name.
 class Enricher : public pairing::ExchangeSink {
@@ -114,7 +116,8 @@ class Enricher : public pairing::ExchangeSink {
     bool are_awaited = false;
   };
 
-  bool IsExcluded(bool pod_is_client) const;
+  bool IsExcluded(const pairing::Exchange& exchange);
+  Reporter ReporterOf(const pairing::Exchange& exchange, const TapInfo& tap) const;
   // Whether the exchange is not wanted, whoever's it is; then it is counted.
   bool LeaveOut(const pairing::Exchange& exchange);
   // Whether it is not wanted because of its pod; then it is counted.

@@ -22,7 +22,12 @@ enum class MetadataState : uint8_t { kResolved = 1, kStale = 3, kUnresolved = 4 
 // Numbers are those of podtap.v1.Reporter.
 enum class Reporter : uint8_t { kClient = 1, kServer = 2 };
 // Numbers are those of podtap.v1.CaptureMode.
-enum class CaptureMode : uint8_t { kHostVeth = 1, kPodNetns = 2 };
+enum class CaptureMode : uint8_t {
+  kHostVeth = 1,
+  kPodNetns = 2,
+  // What goes over it stays in the pod: both ends are the pod's, whatever their addresses.
+  kPodLoopback = 3,
+};
 
 // Which of its pod's traffic a tap sees.
 enum class Sides : uint8_t { kBoth, kFromPodOnly, kToPodOnly };
@@ -58,6 +63,8 @@ struct TapInfo {
   // The pod is known and not watched: nothing that the tap has seen leaves.
   bool is_excluded = false;
 };
+
+inline bool IsLoopback(const TapInfo& tap) { return tap.mode == CaptureMode::kPodLoopback; }
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 

@@ -44,7 +44,9 @@ std::vector<TlsUse> TlsInventory::List() {
       continue;
     }
     for (const auto& [key, connections] : uses) {
-      const auto& [reporter, handshake] = key;
+      const auto& [seen_by, handshake] = key;
+      // What stays in the pod is reported once, as served by it.
+      const Reporter reporter = IsLoopback(*tap) ? Reporter::kServer : seen_by;
       TlsUse& use = merged[{tap->pod->namespace_name, tap->pod->pod_name, reporter, handshake}];
       use.pod = tap->pod;
       use.reporter = reporter;

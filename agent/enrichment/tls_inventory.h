@@ -21,7 +21,7 @@ namespace podtap::enrichment {
 // Connections of one pod that are alike.
 struct TlsUse {
   std::shared_ptr<const discovery::PodIdentity> pod;
-  // kClient: the pod opened them; kServer: it serves them.
+  // kClient: the pod opened them; kServer: it serves them, or both.
   Reporter reporter = Reporter::kClient;
   tls::Handshake handshake;
   uint64_t connections = 0;

@@ -70,6 +70,7 @@ Error ErrorOf(v1::Outcome outcome) {
 RequestLabels LabelsOf(const v1::BatchEvent& event, const v1::EventBatch& batch) {
   RequestLabels labels;
   labels.is_client = event.reporter() == v1::REPORTER_CLIENT;
+  labels.is_loopback = event.capture_mode() == v1::CAPTURE_MODE_POD_LOOPBACK;
   labels.method = IndexOf(kMethods, batch.strings(static_cast<int>(event.method_string())));
   labels.version =
       IndexOf(kVersions, batch.strings(static_cast<int>(event.protocol_version_string())));

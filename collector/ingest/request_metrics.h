@@ -67,6 +67,8 @@ struct PodLabels {
 // What is told of a request besides its pod. Every field has few values.
 struct RequestLabels {
   bool is_client = false;
+  // It stayed in the pod, which was both client and server.
+  bool is_loopback = false;
   // 0 without a response.
   uint16_t status_code = 0;
   // Indexes of tables; see the functions below.
@@ -77,16 +79,20 @@ struct RequestLabels {
   // One number for all of it.
   uint32_t Packed() const {
     return static_cast<uint32_t>(is_client) | uint32_t{method} << 1 | uint32_t{version} << 5 |
-           uint32_t{error} << 8 | uint32_t{status_code} << 12;
+           uint32_t{error} << 8 | uint32_t{status_code} << 12 |
+           static_cast<uint32_t>(is_loopback) << 28;
   }
   static RequestLabels Unpack(uint32_t packed) {
     return {.is_client = (packed & 1) != 0,
+            .is_loopback = (packed >> 28 & 1) != 0,
             .status_code = static_cast<uint16_t>(packed >> 12),
             .method = static_cast<uint8_t>(packed >> 1 & 0xf),
             .version = static_cast<uint8_t>(packed >> 5 & 0x7),
             .error = static_cast<uint8_t>(packed >> 8 & 0xf)};
   }
 
+  // "lo" for what stayed in the pod, else empty.
+  std::string_view InterfaceName() const { return is_loopback ? "lo" : ""; }
   // A method of RFC 9110 or 5789, else "_OTHER".
   std::string_view MethodName() const;
   // "1.0", "1.1", "2" or "3"; empty for anything else.

@@ -182,6 +182,7 @@ ip link set parent up
 namespace below
 ipvlan 10.99.5.2
 www
+below_pid=$pid
 namespace beside
 ipvlan 10.99.5.3
 client_pid=$pid
@@ -189,13 +190,15 @@ wait_for fetch 10.99.5.2 /index.html || end "no IPv4 between pods of one parent"
 capabilities=$capabilities,+sys_admin
 /setpriv --bounding-set $capabilities --inh-caps $capabilities \
   /podtap-agent --stdout -o json --discovery netns --node-name guest --admin-listen "" \
-  --pod-netns fallback >/tmp/events 2>/tmp/agent.log &
+  --pod-netns fallback --pod-loopback >/tmp/events 2>/tmp/agent.log &
 agent=$!
 servers=10.99.5.2
 wait_for is_watching || end_with_log "the agent shows no exchange of pods without a host interface"
 fetch 10.99.5.2 /inside
+nsenter -t $below_pid -n wget -q -O /dev/null http://127.0.0.1:8080/loopback
+nsenter -t $below_pid -n wget -q -O /dev/null "http://[::1]:8080/loopback"
 saw_inside() {
-  [ "$(grep -c '/inside' /tmp/events)" -ge 2 ]
+  [ "$(grep -c '/inside' /tmp/events)" -ge 2 ] && [ "$(grep -c '/loopback' /tmp/events)" -ge 2 ]
 }
 wait_for saw_inside
 kill -TERM $agent

@@ -213,6 +213,17 @@ def check_inside(console):
         for event in found:
             complaints += [f"{what}: {c}" for c in check_event(event, "GET", 404, "below", "beside",
                                                                "POD_NETNS")]
+    for ip in ("127.0.0.1", "::1"):
+        what = f"GET /loopback at {ip}"
+        found = [event for event in events if event["request"].get("path") == "/loopback"
+                 and event["destination"]["ip"] == ip]
+        if len(found) != 1:
+            complaints.append(f"{what}: {len(found)} events, not 1")
+        for event in found:
+            complaints += [f"{what}: {c}" for c in check_event(event, "GET", 404, "below", "below",
+                                                               "POD_LOOPBACK")]
+            if event.get("reporter") != "REPORTER_SERVER":
+                complaints.append(f"{what}: the reporter is {event.get('reporter')}")
     return complaints
 
 

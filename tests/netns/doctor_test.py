@@ -10,6 +10,8 @@ import fleet
 
 setUpModule = fleet.need_root
 
+ENTERING = ["setpriv", "--bounding-set", "-all,+bpf,+net_raw,+sys_admin",
+            "--inh-caps", "-all,+bpf,+net_raw,+sys_admin"]
 ONLY_NET_RAW = ["setpriv", "--bounding-set", "-all,+net_raw", "--inh-caps", "-all,+net_raw"]
 
 
@@ -55,6 +57,14 @@ class Doctor(unittest.TestCase):
             left_out, = [text for text in texts(findings, "ok", "pod")
                          if watched.netns("client") in text]
             self.assertIn("--exclude-pod", left_out)
+            self.assertEqual(texts(findings, "ok", "loopback"), [])
+            exit_code, findings, err = doctor("--discovery", "netns", "--pod-loopback",
+                                              "--include-pod", watched.netns("web"),
+                                              privileges=ENTERING)
+            self.assertEqual((exit_code, err), (0, ""), findings)
+            self.assertIn("CAP_SYS_ADMIN", texts(findings, "ok", "capabilities")[0])
+            self.assertEqual(texts(findings, "ok", "loopback"),
+                             ["pods that are tapped on it: 1"])
             # Programs of an agent go with it; the doctor's tap went with the doctor.
             with open("/proc/net/packet", encoding="ascii") as file:
                 lo = socket.if_nametoindex("lo")
@@ -65,9 +75,10 @@ class Doctor(unittest.TestCase):
         exit_code, findings, _ = doctor("--discovery", "netns", privileges=ONLY_NET_RAW)
         self.assertEqual(exit_code, 1)
         self.assertIn("CAP_BPF", texts(findings, "fail", "capabilities")[0])
-        exit_code, findings, _ = doctor("--discovery", "netns", "--pod-netns", "fallback")
-        self.assertEqual(exit_code, 1)
-        self.assertIn("CAP_SYS_ADMIN", texts(findings, "fail", "capabilities")[0])
+        for flags in (["--pod-netns", "fallback"], ["--pod-loopback"]):
+            exit_code, findings, _ = doctor("--discovery", "netns", *flags)
+            self.assertEqual(exit_code, 1)
+            self.assertIn("CAP_SYS_ADMIN", texts(findings, "fail", "capabilities")[0])
         exit_code, findings, _ = doctor("--discovery", "cri", "--cri-endpoint",
                                         "unix:///nowhere/podtap-test.sock")
         self.assertEqual(exit_code, 1)

@@ -34,6 +34,7 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
+using ::testing::UnorderedElementsAreArray;
 
 Pod MakePod(const std::string& name) {
   return {.id = name,
@@ -99,6 +100,14 @@ class PodTapsTest : public ::testing::Test {
     }
     return names;
   }
+  static View Look(const std::vector<std::string>& names) {
+    View view;
+    Rtnl rtnl = Rtnl::Open().value();
+    view.pods = Find(names);
+    view.taps = PlanTaps(rtnl.Links().value(), view.pods);
+    std::erase_if(view.taps, [](const discovery::WantedTap& tap) { return !tap.owner; });
+    return view;
+  }
   static std::vector<InsideWish> Wishes(const std::vector<PodNamespace>& pods, bool pairs_too) {
     std::vector<InsideWish> wishes;
     for (const PodNamespace& pod : pods) {
@@ -116,7 +125,7 @@ class PodTapsTest : public ::testing::Test {
 
 TEST_F(PodTapsTest, AMacvlanPodIsTappedInsideAndSeenBothWays) {
   const MacvlanPod pod("mac", "10.98.9.2/24");
-  PodTaps inside(taps_, directory_, activity_, clock_);
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
   inside.Update(Wishes(Find({pod.name()}), false));
   ASSERT_THAT(Names(), ElementsAre(Pair("eth0", pod.name())));
   EXPECT_TRUE(inside.IsTapped(pod.name()));
@@ -140,7 +149,7 @@ TEST_F(PodTapsTest, AMacvlanPodIsTappedInsideAndSeenBothWays) {
 // A SYN, and no answer: only one direction has packets, which says which is which.
 TEST_F(PodTapsTest, WhatLeavesTheInterfaceComesFromThePod) {
   const MacvlanPod pod("out", "10.98.9.2/24");
-  PodTaps inside(taps_, directory_, activity_, clock_);
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
   inside.Update(Wishes(Find({pod.name()}), false));
   ASSERT_EQ(Taps().size(), 1u);
   RunCommand(absl::StrFormat(
@@ -164,14 +173,14 @@ TEST_F(PodTapsTest, AStackedDeviceAndPairsThatStayInThePodAreLeftAlone) {
       absl::StrFormat("nsenter --net=/run/netns/%s ip link add side type veth peer name "
                       "side netns /run/netns/%s",
                       pod.name(), other.name()));
-  PodTaps inside(taps_, directory_, activity_, clock_);
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
   inside.Update(Wishes(Find({pod.name()}), true));
   EXPECT_THAT(Names(), ElementsAre(Pair("eth0", pod.name())));
 }
 
 TEST_F(PodTapsTest, PairsWithTheHostAreLeftToTheHostUnlessWished) {
   PodNetns pod("pair");
-  PodTaps inside(taps_, directory_, activity_, clock_);
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
   inside.Update(Wishes(Find({pod.name()}), false));
   EXPECT_THAT(Names(), IsEmpty());
   // It is entered again after a while, and tapped when that is wished by then.
@@ -186,7 +195,7 @@ TEST_F(PodTapsTest, PairsWithTheHostAreLeftToTheHostUnlessWished) {
 // An interface index says that the pair is gone: it is freed with the namespace.
 TEST_F(PodTapsTest, ADeletedNamespaceIsFreedWithinASecond) {
   PodNetns pod("freed");
-  PodTaps inside(taps_, directory_, activity_, clock_);
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
   inside.Update(Wishes(Find({pod.name()}), true));
   ASSERT_EQ(Taps().size(), 1u);
   ASSERT_NE(pod.host_interface_index(), 0u);
@@ -201,7 +210,7 @@ TEST_F(PodTapsTest, ADeletedNamespaceIsFreedWithinASecond) {
 
 TEST_F(PodTapsTest, ATapGoesWithItsInterfaceAndComesBackWithAnother) {
   PodNetns pod("down");
-  PodTaps inside(taps_, directory_, activity_, clock_);
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
   inside.Update(Wishes(Find({pod.name()}), true));
   ASSERT_EQ(Taps().size(), 1u);
   RunCommand("ip link del " + pod.host_interface());
@@ -219,7 +228,7 @@ TEST_F(PodTapsTest, APathThatStandsForAnotherNamespaceByNowIsNotTapped) {
   const PodNetns pod("moved");
   std::vector<PodNamespace> found = Find({pod.name()});
   ++found.at(0).inode;
-  PodTaps inside(taps_, directory_, activity_, clock_);
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
   inside.Update(Wishes(found, true));
   EXPECT_THAT(Names(), IsEmpty());
 }
@@ -227,7 +236,7 @@ TEST_F(PodTapsTest, APathThatStandsForAnotherNamespaceByNowIsNotTapped) {
 // Under the same path the kernel makes another namespace, usually with the inode of the one before.
 TEST_F(PodTapsTest, ANamespaceUnderTheSameNameIsTappedAnew) {
   PodNetns pod("again");
-  PodTaps inside(taps_, directory_, activity_, clock_);
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
   inside.Update(Wishes(Find({pod.name()}), true));
   ASSERT_EQ(Taps().size(), 1u);
   const capture::TapId before = Taps()[0]->id;
@@ -249,7 +258,7 @@ TEST_F(PodTapsTest, NoOtherThreadLeavesItsNamespace) {
   };
   const ino_t before = own();
   PodNetns pod("own");
-  PodTaps inside(taps_, directory_, activity_, clock_);
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
   inside.Update(Wishes(Find({pod.name()}), true));
   EXPECT_EQ(own(), before);
   EXPECT_EQ(Taps().size(), 1u);
@@ -261,24 +270,125 @@ TEST_F(PodTapsTest, APodThatMakesManyInterfacesHasABound) {
       absl::StrFormat("nsenter --net=/run/netns/%s sh -c 'for i in $(seq 12); do ip link add b$i "
                       "type bridge; done'",
                       pod.name()));
-  PodTaps inside(taps_, directory_, activity_, clock_);
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
   inside.Update(Wishes(Find({pod.name()}), true));
   EXPECT_EQ(Taps().size(), 8u);
   EXPECT_GE(inside.counts().failed, 1u);
+}
+
+// Loopback, which is tapped apart.
+
+class LoopbackTapsTest : public PodTapsTest {
+ protected:
+  // Each open tap as "interface of pod, mode".
+  std::vector<std::string> Described() {
+    std::vector<std::string> described;
+    for (const auto& tap : Taps()) {
+      described.push_back(absl::StrFormat("%s of %s, %d", tap->interface_name, tap->pod->pod_name,
+                                          static_cast<int>(tap->mode)));
+    }
+    return described;
+  }
+  static std::string Loopback(const PodNetns& pod) { return "lo of " + pod.name() + ", 3"; }
+
+  PodTaps loopback_{InsideKind::kLoopback, taps_, directory_, activity_, clock_};
+};
+
+// A SYN to a port that is closed and its RST, counted once each and in different directions.
+TEST_F(LoopbackTapsTest, LoopbackAloneIsTappedAndEachPacketCountsOnce) {
+  const PodNetns pod("lo");
+  loopback_.Update(Wishes(Find({pod.name()}), false));
+  ASSERT_THAT(Described(), ElementsAre(Loopback(pod)));
+  EXPECT_EQ(loopback_.counts().pods, 1u);
+  RunCommand(
+      absl::StrFormat("nsenter --net=/run/netns/%s bash -c "
+                      "'! (echo > /dev/tcp/127.0.0.1/81) 2>/dev/null'",
+                      pod.name()));
+  const capture::TapCounters counters = taps_.Counters(Taps()[0]->id).value();
+  EXPECT_EQ(TcpPacketsOf(counters, Direction::kToPod).all, 1u);
+  EXPECT_EQ(TcpPacketsOf(counters, Direction::kFromPod).all, 1u);
+}
+
+// The kernel counts what crosses loopback as sent and as received.
+TEST_F(LoopbackTapsTest, PacketsBeforeAreCountedOnce) {
+  const PodNetns pod("before");
+  RunCommand(
+      absl::StrFormat("nsenter --net=/run/netns/%s bash -c "
+                      "'! (echo > /dev/tcp/127.0.0.1/81) 2>/dev/null'",
+                      pod.name()));
+  loopback_.Update(Wishes(Find({pod.name()}), false));
+  EXPECT_EQ(loopback_.counts().late, 1u);
+  EXPECT_EQ(loopback_.counts().packets_before, 2u);
+  ASSERT_EQ(Taps().size(), 1u);
+  EXPECT_EQ(Taps()[0]->packets_before, 2u);
+}
+
+TEST_F(LoopbackTapsTest, ADeletedNamespaceIsFreedWithinASecond) {
+  PodNetns pod("freed");
+  loopback_.Update(Wishes(Find({pod.name()}), false));
+  ASSERT_THAT(Described(), ElementsAre(Loopback(pod)));
+  const int64_t begin_ns = clock_.MonotonicNs();
+  RunCommand("ip netns del " + pod.name());
+  ASSERT_TRUE(WaitUntil([&] { return pod.host_interface_index() == 0; }));
+  EXPECT_LT(clock_.MonotonicNs() - begin_ns, 1'000'000'000);
+  EXPECT_THAT(Described(), IsEmpty());
+  pod.Forget();
+}
+
+TEST_F(LoopbackTapsTest, ItIsAnExtraOfWhateverElseIsTapped) {
+  const PodNetns pair("pair");
+  const MacvlanPod macvlan("mac", "10.98.9.2/24");
+  const std::vector<std::string> names = {pair.name(), macvlan.name()};
+  for (const PodNetnsMode mode :
+       {PodNetnsMode::kNever, PodNetnsMode::kFallback, PodNetnsMode::kAlways}) {
+    TapManager manager(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,
+                       {.interfaces = mode, .loopback = true});
+    std::vector<std::string> expected = {"lo of " + pair.name() + ", 3",
+                                         "lo of " + macvlan.name() + ", 3"};
+    expected.push_back(mode == PodNetnsMode::kAlways
+                           ? "eth0 of " + pair.name() + ", 2"
+                           : pair.host_interface() + " of " + pair.name() + ", 1");
+    if (mode != PodNetnsMode::kNever) {
+      expected.push_back("eth0 of " + macvlan.name() + ", 2");
+    }
+    for (int i = 0; i < 2; ++i) {
+      manager.OnView(Look(names));
+      EXPECT_THAT(Described(), UnorderedElementsAreArray(expected));
+    }
+    uint64_t inside = 0;
+    manager.Visit([&](const CounterValue& value) {
+      inside += value.name == "pods_tapped_inside" ? value.count : 0;
+      if (value.name == "pods_tapped_on_loopback") {
+        EXPECT_EQ(value.count, 2u);
+      }
+    });
+    EXPECT_EQ(inside, mode == PodNetnsMode::kNever      ? 0u
+                      : mode == PodNetnsMode::kFallback ? 1u
+                                                        : 2u);
+    manager.OnView({});
+    EXPECT_THAT(Described(), IsEmpty());
+  }
+}
+
+TEST_F(LoopbackTapsTest, WhoIsLeftOutIsNotEnteredAndNobodyWithoutTheWish) {
+  const PodNetns pod("out");
+  View view = Look({pod.name()});
+  view.pods[0].pod.excluded_because = "it is told so";
+  view.taps.clear();
+  TapManager wished(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,
+                    {.loopback = true});
+  wished.OnView(view);
+  EXPECT_THAT(Described(), IsEmpty());
+  TapManager unwished(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_);
+  view.pods[0].pod.excluded_because.clear();
+  unwished.OnView(view);
+  EXPECT_THAT(Described(), IsEmpty());
 }
 
 // The manager's choice of where.
 
 class ChoiceTest : public PodTapsTest {
  protected:
-  static View Look(const std::vector<std::string>& names) {
-    View view;
-    Rtnl rtnl = Rtnl::Open().value();
-    view.pods = Find(names);
-    view.taps = PlanTaps(rtnl.Links().value(), view.pods);
-    std::erase_if(view.taps, [](const discovery::WantedTap& tap) { return !tap.owner; });
-    return view;
-  }
   std::vector<std::pair<std::string, CaptureMode>> Modes() {
     std::vector<std::pair<std::string, CaptureMode>> modes;
     for (const auto& tap : Taps()) {
@@ -292,7 +402,7 @@ TEST_F(ChoiceTest, FallbackEntersThoseThatTheHostDoesNotSee) {
   const PodNetns pair("pair");
   const MacvlanPod macvlan("mac", "10.98.9.2/24");
   TapManager manager(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,
-                     PodNetnsMode::kFallback);
+                     {.interfaces = PodNetnsMode::kFallback});
   for (int i = 0; i < 2; ++i) {
     manager.OnView(Look({pair.name(), macvlan.name()}));
     EXPECT_THAT(Modes(), UnorderedElementsAre(Pair(pair.name(), CaptureMode::kHostVeth),
@@ -316,7 +426,8 @@ TEST_F(ChoiceTest, WhoIsLeftOutIsNotEntered) {
     pod.pod.excluded_because = "it is told so";
   }
   for (const PodNetnsMode mode : {PodNetnsMode::kFallback, PodNetnsMode::kAlways}) {
-    TapManager manager(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_, mode);
+    TapManager manager(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,
+                       {.interfaces = mode});
     view.taps.clear();
     manager.OnView(view);
     EXPECT_THAT(Modes(), IsEmpty());
@@ -327,7 +438,7 @@ TEST_F(ChoiceTest, AlwaysEntersAllAndTapsNothingOfTheHosts) {
   const PodNetns pair("pair");
   const MacvlanPod macvlan("mac", "10.98.9.2/24");
   TapManager manager(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,
-                     PodNetnsMode::kAlways);
+                     {.interfaces = PodNetnsMode::kAlways});
   Rtnl rtnl = Rtnl::Open().value();
   manager.OnLink(rtnl.FindLink(pair.host_interface_index()).value().value(), clock_.MonotonicNs());
   manager.OnView(Look({pair.name(), macvlan.name()}));

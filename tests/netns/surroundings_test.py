@@ -72,11 +72,10 @@ class OneLine(unittest.TestCase):
                 self.check(["setpriv", "--bounding-set", f"-all,{kept}", "--inh-caps",
                             f"-all,{kept}", AGENT, "--admin-listen", "", "--stdout"],
                            1, f"{missing} is missing", "grant")
-        for mode in ("fallback", "always"):
-            with self.subTest(mode):
+        for flags in (["--pod-netns", "fallback"], ["--pod-netns", "always"], ["--pod-loopback"]):
+            with self.subTest(flags):
                 self.check([*fleet.SMALL_PRIVILEGES, AGENT, "--admin-listen", "", "--stdout",
-                            "--pod-netns", mode], 1, "CAP_SYS_ADMIN is missing", "--pod-netns",
-                           "grant")
+                            *flags], 1, "CAP_SYS_ADMIN is missing", flags[0], "grant")
         with self.subTest("seccomp"):
             self.check([AGENT, "--admin-listen", "", "--stdout"], 1,
                        "seccomp profile blocks bpf()", "allow it", preexec_fn=block_bpf)

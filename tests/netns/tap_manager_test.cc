@@ -121,7 +121,7 @@ class TapManagerTest : public ::testing::Test {
                       program_,
                       Rtnl::Open().value(),
                       clock_,
-                      PodNetnsMode::kNever,
+                      {},
                       {.unclaimed_ns = 1'500'000'000}};
   std::atomic<int> views_{0};
   FakeSource* source_ = nullptr;

@@ -67,6 +67,19 @@ std::vector<CoverageRow> CoverageTable() {
                   "veth7 shows only what the pod sends"});
   rows.back().facts.sides = enrichment::Sides::kFromPodOnly;
   rows.back().facts.one_sided_interface = "veth7";
+  // What others exchange with the pod is not seen on its loopback.
+  rows.push_back({"only_loopback", Tapped({kHttp1}, 3), v1::COVERAGE_STATE_NO_HOST_INTERFACE,
+                  "macvlan, ipvlan, SR-IOV; see --pod-netns), or is being made or gone; only its "
+                  "loopback is tapped"});
+  rows.back().facts.taps = 0;
+  rows.back().facts.has_loopback_tap = true;
+  rows.push_back({"only_loopback_since_it_failed", rows.back().facts, v1::COVERAGE_STATE_FAILED,
+                  "out of luck; only its loopback is tapped"});
+  rows.back().facts.failure = "out of luck";
+  // A proxy speaks TLS to others and HTTP to the application.
+  rows.push_back(
+      {"http_on_loopback", Tapped({kHttp1, kTls}, 3), v1::COVERAGE_STATE_TAPPED, "seen"});
+  rows.back().facts.has_loopback_tap = true;
   return rows;
 }
 

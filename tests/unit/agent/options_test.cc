@@ -73,9 +73,19 @@ TEST(AgentOptions, TakeWhatTheFlagsSay) {
 
 TEST(AgentOptions, NameTheSourceOfPods) {
   EXPECT_EQ(Options({"--stdout"}).discovery, Discovery::kAuto);
-  EXPECT_EQ(Options({"--stdout"}).pod_netns, PodNetnsMode::kNever);
-  EXPECT_EQ(Options({"--stdout", "--pod-netns", "fallback"}).pod_netns, PodNetnsMode::kFallback);
-  EXPECT_EQ(Options({"--stdout", "--pod-netns", "always"}).pod_netns, PodNetnsMode::kAlways);
+  EXPECT_EQ(Options({"--stdout"}).inside.interfaces, PodNetnsMode::kNever);
+  EXPECT_EQ(Options({"--stdout", "--pod-netns", "fallback"}).inside.interfaces,
+            PodNetnsMode::kFallback);
+  EXPECT_EQ(Options({"--stdout", "--pod-netns", "always"}).inside.interfaces,
+            PodNetnsMode::kAlways);
+  EXPECT_FALSE(Options({"--stdout"}).inside.loopback);
+  EXPECT_FALSE(Options({"--stdout"}).inside.enters_pods());
+  EXPECT_TRUE(Options({"--stdout", "--pod-netns", "fallback"}).inside.enters_pods());
+  const InsidePolicy loopback = Options({"--stdout", "--pod-loopback"}).inside;
+  EXPECT_TRUE(loopback.loopback);
+  EXPECT_TRUE(loopback.enters_pods());
+  EXPECT_EQ(loopback.interfaces, PodNetnsMode::kNever);
+  EXPECT_FALSE(Options({"--stdout", "--pod-loopback=false"}).inside.loopback);
   EXPECT_EQ(Options({"--stdout"}).cri_socket_path, "");
   EXPECT_EQ(Options({"--stdout", "--discovery", "netns"}).discovery, Discovery::kNetns);
   EXPECT_EQ(Options({"--stdout", "--discovery", "proc"}).discovery, Discovery::kProc);

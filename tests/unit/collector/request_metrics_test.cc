@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/unit/collector/support.h"
@@ -146,16 +147,35 @@ TEST_F(RequestMetricsTest, ErrorsAreThoseOfTheirEnd) {
 }
 
 TEST_F(RequestMetricsTest, EveryLabelKeepsItsValueWhenPacked) {
-  for (const uint16_t code : {0, 1, 200, 999}) {
-    const RequestLabels labels{
-        .is_client = true, .status_code = code, .method = 9, .version = 4, .error = 7};
+  for (const uint16_t code : {0, 1, 200, 999, 65'535}) {
+    const RequestLabels labels{.is_client = true,
+                               .is_loopback = code % 2 == 0,
+                               .status_code = code,
+                               .method = 9,
+                               .version = 4,
+                               .error = 7};
     const RequestLabels again = RequestLabels::Unpack(labels.Packed());
     EXPECT_EQ(again.Packed(), labels.Packed());
+    EXPECT_TRUE(again.is_client);
+    EXPECT_EQ(again.is_loopback, code % 2 == 0);
     EXPECT_EQ(again.status_code, code);
     EXPECT_EQ(again.MethodName(), "TRACE");
     EXPECT_EQ(again.VersionName(), "3");
     EXPECT_EQ(again.ErrorType(), "_OTHER");
   }
+}
+
+// A request that a sidecar passes on is one to the pod and one within it.
+TEST_F(RequestMetricsTest, WhatStaysInAPodHasSeriesOfItsOwn) {
+  for (const v1::CaptureMode mode :
+       {v1::CAPTURE_MODE_HOST_VETH, v1::CAPTURE_MODE_POD_NETNS, v1::CAPTURE_MODE_POD_LOOPBACK}) {
+    Record(OneEvent([&](auto&, auto& event) { event.set_capture_mode(mode); }));
+  }
+  std::map<std::string_view, uint64_t> events;
+  for (const RequestMetrics::Series& series : metrics_->Snapshot().series) {
+    events[series.labels.InterfaceName()] += CountOf(series.durations);
+  }
+  EXPECT_THAT(events, testing::ElementsAre(testing::Pair("", 2), testing::Pair("lo", 1)));
 }
 
 TEST_F(RequestMetricsTest, WhatIsStoredAlreadyDoesNotCount) {

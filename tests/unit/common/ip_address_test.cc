@@ -37,6 +37,15 @@ TEST(IpAddress, RefusesAnythingElse) {
   EXPECT_FALSE(IpAddress::Parse(std::string(10'000, '0')));
 }
 
+TEST(IpAddress, TellsLoopback) {
+  for (const char* text : {"127.0.0.1", "127.255.0.9", "::ffff:127.0.0.1", "::1"}) {
+    EXPECT_TRUE(IpAddress::Parse(text)->is_loopback()) << text;
+  }
+  for (const char* text : {"126.0.0.1", "128.0.0.1", "0.0.0.0", "::", "::2", "1::1", "7f00::1"}) {
+    EXPECT_FALSE(IpAddress::Parse(text)->is_loopback()) << text;
+  }
+}
+
 TEST(IpAddress, ComparesByValue) {
   EXPECT_EQ(*IpAddress::Parse("::1"), *IpAddress::Parse("0:0::1"));
   EXPECT_NE(*IpAddress::Parse("::1"), *IpAddress::Parse("::2"));

@@ -94,12 +94,21 @@ std::vector<std::string> InsideOf(std::vector<Link> links,
 }
 
 TEST(PodSideLinksTest, LoopbackAndTunnelsWithoutEthernetHeadersAreLeftAlone) {
-  EXPECT_THAT(InsideOf({{.index = 1, .is_ethernet = false},
+  EXPECT_THAT(InsideOf({{.index = 1, .is_ethernet = false, .is_loopback = true},
                         {.index = 2, .kind = "ipip", .is_ethernet = false},
                         {.index = 3, .kind = "tun"},
                         {.index = 4, .kind = "ifb"},
                         {.index = 5, .kind = "dummy"}}),
               IsEmpty());
+}
+
+TEST(LoopbackLinksTest, LoopbackAloneIsChosen) {
+  const std::vector<Link> chosen =
+      LoopbackLinks({{.index = 2, .kind = "veth"},
+                     {.index = 1, .is_ethernet = false, .is_loopback = true},
+                     {.index = 3, .kind = "ipip", .is_ethernet = false}});
+  ASSERT_EQ(chosen.size(), 1u);
+  EXPECT_EQ(chosen[0].index, 1u);
 }
 
 TEST(PodSideLinksTest, WhatIsStackedOnADeviceOfTheHostIsTapped) {

@@ -56,6 +56,27 @@ TEST_F(AddressBookTest, LearnsFromSources) {
   EXPECT_EQ(Owner("10.0.0.2"), "api RESOLVED");
 }
 
+// Each pod has them.
+TEST_F(AddressBookTest, LoopbackAddressesAreNobodys) {
+  for (const char* ip : {"127.0.0.1", "127.3.2.1", "::1"}) {
+    EXPECT_TRUE(book_.Learn(kWebTap, Ip(ip))) << "it need not be said again";
+    EXPECT_EQ(Owner(ip), "nobody");
+  }
+  EXPECT_EQ(book_.size(), 0u);
+}
+
+// A proxy may send there under the address of the client that it serves.
+TEST_F(AddressBookTest, APodsLoopbackProvesNothing) {
+  directory_.Publish(MakeTap(4, "web", CaptureMode::kPodLoopback));
+  book_.Learn(kApiTap, Ip("10.0.0.2"));
+  for (const char* ip : {"10.0.0.1", "10.0.0.2", "127.0.0.1"}) {
+    EXPECT_TRUE(book_.Learn({.slot = 4, .generation = 1}, Ip(ip)));
+  }
+  EXPECT_EQ(Owner("10.0.0.1"), "nobody");
+  EXPECT_EQ(Owner("10.0.0.2"), "api RESOLVED");
+  EXPECT_EQ(Count("address_claims_refused"), 0u);
+}
+
 TEST_F(AddressBookTest, TwoPodsNameNeitherUntilOneCloses) {
   book_.Learn(kWebTap, Ip("10.0.0.1"));
   EXPECT_EQ(Owner("10.0.0.1"), "web RESOLVED");

@@ -186,6 +186,74 @@ TEST_F(EnricherTest, TakesTheReportersWanted) {
   }
 }
 
+// An exchange on the loopback of pod web.
+pairing::Exchange OnLoopback(bool client_is_local, const std::string& client,
+                             const std::string& server) {
+  pairing::Exchange exchange = MakeExchange();
+  exchange.connection.tap.slot = 3;
+  exchange.pod_is_client = client_is_local;
+  capture::ConnectionKey& key = exchange.connection;
+  key.local = Ip(client_is_local ? client : server);
+  key.remote = Ip(client_is_local ? server : client);
+  key.local_port = client_is_local ? 40000 : 80;
+  key.remote_port = client_is_local ? 80 : 40000;
+  return exchange;
+}
+
+TEST_F(EnricherTest, OnLoopbackBothEndsAreThePodsWhateverTheirAddresses) {
+  directory_.Publish(MakeTap(3, "web", CaptureMode::kPodLoopback));
+  // Of the host's own loopback, of another pod.
+  directory_.SetNodeAddresses({Ip("127.0.0.1"), Ip("192.0.2.9")});
+  book_.Learn({.slot = 2, .generation = 1}, Ip("10.0.0.2"));
+  for (const bool client_is_local : {true, false}) {
+    for (const auto& [client, server] :
+         {std::pair("127.0.0.1", "127.0.0.1"), std::pair("::1", "::1"),
+          std::pair("10.0.0.1", "10.0.0.1"), std::pair("10.0.0.2", "127.0.0.1"),
+          std::pair("192.0.2.9", "10.0.0.1")}) {
+      const Event event = Enrich(OnLoopback(client_is_local, client, server));
+      EXPECT_EQ(event.reporter, Reporter::kServer);
+      EXPECT_EQ(event.source.ip, Ip(client));
+      EXPECT_EQ(event.source.port, 40000);
+      EXPECT_EQ(event.destination.ip, Ip(server));
+      EXPECT_EQ(event.destination.port, 80);
+      for (const Endpoint* end : {&event.source, &event.destination}) {
+        EXPECT_EQ(end->kind, EndpointKind::kPod);
+        EXPECT_EQ(end->metadata_state, MetadataState::kResolved);
+        ASSERT_NE(end->pod, nullptr);
+        EXPECT_EQ(end->pod->pod_name, "web");
+      }
+    }
+  }
+  directory_.Retire({.slot = 3, .generation = 1}, 0);
+  const Event event = Enrich(OnLoopback(true, "127.0.0.1", "127.0.0.1"));
+  EXPECT_EQ(event.source.metadata_state, MetadataState::kStale);
+  EXPECT_EQ(event.destination.metadata_state, MetadataState::kStale);
+}
+
+// Its one report is of both reporters.
+TEST_F(EnricherTest, WhatStaysInAPodIsReportedOnceWhicheverReportersAreWanted) {
+  directory_.Publish(MakeTap(3, "web", CaptureMode::kPodLoopback));
+  for (const auto& [filter, reporter] : {std::pair(ReporterFilter::kBoth, Reporter::kServer),
+                                         std::pair(ReporterFilter::kServer, Reporter::kServer),
+                                         std::pair(ReporterFilter::kClient, Reporter::kClient)}) {
+    EventCollector sink;
+    Enricher enricher({.reporters = filter}, clock_, taps_, book_, {&sink});
+    for (const bool client_is_local : {true, false}) {
+      enricher.OnExchange(OnLoopback(client_is_local, "127.0.0.1", "127.0.0.1"));
+    }
+    ASSERT_EQ(sink.events.size(), 2u);
+    EXPECT_EQ(sink.events[0].reporter, reporter);
+    EXPECT_EQ(sink.events[1].reporter, reporter);
+    EXPECT_EQ(enricher.counters().excluded_by_reporters, 0u);
+  }
+}
+
+TEST_F(EnricherTest, ByReportersATapThatIsNotKnownIsLeftOutAsOthersAre) {
+  Enricher enricher({.reporters = ReporterFilter::kServer}, clock_, taps_, book_, {&sink_});
+  enricher.OnExchange(OnLoopback(true, "127.0.0.1", "127.0.0.1"));
+  EXPECT_EQ(enricher.counters().excluded_by_reporters, 1u);
+}
+
 // The server's port is the far end's where the pod is the client, and the pod's own else.
 TEST_F(EnricherTest, TakesThePortsWanted) {
   struct Row {

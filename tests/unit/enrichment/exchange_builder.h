@@ -26,7 +26,8 @@ class FakeClock : public Clock {
 
 inline IpAddress Ip(std::string_view text) { return *IpAddress::Parse(text); }
 
-inline std::shared_ptr<const TapInfo> MakeTap(uint32_t slot, const std::string& pod) {
+inline std::shared_ptr<const TapInfo> MakeTap(uint32_t slot, const std::string& pod,
+                                              CaptureMode mode = CaptureMode::kHostVeth) {
   auto identity = std::make_shared<discovery::PodIdentity>();
   identity->namespace_name = "shop";
   identity->pod_name = pod;
@@ -34,6 +35,7 @@ inline std::shared_ptr<const TapInfo> MakeTap(uint32_t slot, const std::string& 
   tap->id = {.slot = slot, .generation = 1};
   tap->interface_index = 100 + slot;
   tap->interface_name = "veth" + std::to_string(slot);
+  tap->mode = mode;
   tap->pod = std::move(identity);
   return tap;
 }

@@ -66,6 +66,18 @@ TEST_F(TlsInventoryTest, InterfacesOfAPodAreListedTogether) {
   EXPECT_EQ(inventory.List()[0].connections, 2u);
 }
 
+// Which end of it counts as the pod's own says nothing.
+TEST_F(TlsInventoryTest, WhatStaysInAPodIsServedByIt) {
+  TlsInventory inventory(directory_);
+  const auto tap = MakeTap(1, "web", CaptureMode::kPodLoopback);
+  directory_.Publish(tap);
+  inventory.OnHandshake(tap->id, true, To("a"));
+  inventory.OnHandshake(tap->id, false, To("a"));
+  ASSERT_EQ(inventory.List().size(), 1u);
+  EXPECT_EQ(inventory.List()[0].reporter, Reporter::kServer);
+  EXPECT_EQ(inventory.List()[0].connections, 2u);
+}
+
 TEST_F(TlsInventoryTest, OnePodDoesNotFillItAndWhatFindsNoRoomIsCounted) {
   TlsInventory inventory(directory_, {.max_uses = 5, .max_uses_per_tap = 3});
   const capture::TapId noisy = Open(1, "noisy");
