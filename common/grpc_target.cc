@@ -35,7 +35,7 @@ absl::StatusOr<HostPort> ParseHostPort(const std::string& flag, const std::strin
   if (result.host.size() >= 2 && result.host.front() == '[' && result.host.back() == ']') {
     result.host = result.host.substr(1, result.host.size() - 2);
     if (!IpAddress::Parse(result.host)) {
-      return error("the brackets hold no IPv6 address");
+      return error("the brackets hold no address");
     }
   } else if (result.host.find(':') != std::string::npos) {
     return error("write an IPv6 address in brackets");

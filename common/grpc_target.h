@@ -19,7 +19,8 @@ struct HostPort {
   std::string ToString() const;
 };
 
-// Parses "host:port", "1.2.3.4:port" or "[::1]:port". kInvalidArgument names `flag`.
+// Parses "host:port", "1.2.3.4:port" or "[::1]:port"; brackets around an IPv4 address do no harm.
+// kInvalidArgument names `flag`.
 absl::StatusOr<HostPort> ParseHostPort(const std::string& flag, const std::string& text);
 
 // Plain text on anything but loopback needs --insecure; kInvalidArgument says so otherwise.

@@ -20,6 +20,10 @@ TEST(ParseHostPort, ReadsNamesAndAddresses) {
   ASSERT_TRUE(v6.ok()) << v6.status();
   EXPECT_EQ(v6->host, "fd00::1");
   EXPECT_EQ(v6->ToString(), "[fd00::1]:1");
+  // A manifest does not know which family a node's address has.
+  const auto v4 = ParseHostPort("--admin-listen", "[10.0.0.1]:4272");
+  ASSERT_TRUE(v4.ok());
+  EXPECT_EQ(v4->ToString(), "10.0.0.1:4272");
 }
 
 TEST(ParseHostPort, KnowsLoopback) {
