@@ -13,7 +13,7 @@ die() {
   exit 1
 }
 
-# nginx, containerd and Docker are wanted as programs. Without this their packages would start services.
+# nginx, containerd, Docker and Prometheus are wanted as programs. Without this their packages would start services.
 forbid_service_starts() {
   [ -e "$policy" ] && return
   printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -51,6 +51,7 @@ echo "install-packages: installing$missing"
 case " $missing " in *" nginx-light "*) nginx_is_new=yes ;; *) nginx_is_new= ;; esac
 case " $missing " in *" containerd "*) containerd_is_new=yes ;; *) containerd_is_new= ;; esac
 case " $missing " in *" docker.io "*) docker_is_new=yes ;; *) docker_is_new= ;; esac
+case " $missing " in *" prometheus "*) prometheus_is_new=yes ;; *) prometheus_is_new= ;; esac
 trap restore_policy EXIT
 trap 'exit 130' INT TERM
 forbid_service_starts
@@ -68,3 +69,5 @@ disable() {
 [ -z "$docker_is_new" ] || disable docker.io docker.service
 [ -z "$docker_is_new" ] || disable docker.io docker.socket
 [ -z "$docker_is_new" ] || update-rc.d docker disable >/dev/null 2>&1 || true
+[ -z "$prometheus_is_new" ] || disable prometheus prometheus.service
+[ -z "$prometheus_is_new" ] || update-rc.d prometheus disable >/dev/null 2>&1 || true

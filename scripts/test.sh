@@ -34,6 +34,12 @@ echo "== thread sanitizer tree: build"
 build "$thread_dir" "$jobs" -DPODTAP_STAGES_ONLY=ON -DPODTAP_SANITIZE=thread \
   threads_test shards_test tap_set_test
 
+echo "== tools for the chart"
+if ! scripts/chart-tools.sh "$build_dir"; then
+  echo "0 passed, 1 failed"
+  exit 1
+fi
+
 echo "== unit tests under sanitizers"
 UBSAN_OPTIONS=print_stacktrace=1 run_suites "$sanitize_dir" -L unit -j "$jobs"
 echo "== threads under ThreadSanitizer"

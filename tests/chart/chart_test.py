@@ -1,0 +1,193 @@
+"""What the chart renders, and what it refuses."""
+
+import json
+import os
+import shutil
+import tempfile
+import unittest
+
+import chart
+import golden
+import typecheck
+import values_page
+
+# Values that must be refused, and what the message has to name.
+REFUSED = [
+    ("unknwon: 1", "unknwon"),
+    ("agent: {adminport: 1}", "adminport"),
+    ("agent: {config: {exclude-pods: [a]}}", "exclude-pods"),
+    ("agent: {config: {reporters: all}}", "/agent/config/reporters"),
+    ("agent: {config: {rings: 17}}", "/agent/config/rings"),
+    ("agent: {config: {capture-bytes: 10}}", "/agent/config/capture-bytes"),
+    ("agent: {config: {discovery: docker}}", "/agent/config/discovery"),
+    ("agent: {config: {exclude-port: [http]}}", "/agent/config/exclude-port"),
+    ("agent: {adminPort: 70000}", "/agent/adminPort"),
+    ("agent: {adminPort: '4272'}", "/agent/adminPort"),
+    ("agent: {podNetns: {mode: never}}", "/agent/podNetns/mode"),
+    ("agent: {privileged: 'yes'}", "/agent/privileged"),
+    ("agent: {tolerations: {}}", "/agent/tolerations"),
+    ("agent: {extraEnv: [{nme: a}]}", "/agent/extraEnv"),
+    ("collector: {config: {retension: 1h}}", "retension"),
+    ("collector: {ipFamily: IPv5}", "/collector/ipFamily"),
+    ("collector: {persistence: {size: 10}}", "/collector/persistence/size"),
+    ("collector: {service: {type: ExternalName}}", "/collector/service/type"),
+    ("collector: {replicas: 2}", "replicas"),
+    ("image: {digest: latest}", "/image/digest"),
+    ("image: {pullPolicy: Sometimes}", "/image/pullPolicy"),
+    ("tls: {mode: none}", "/tls/mode"),
+    ("tls: {validityDays: 0}", "/tls/validityDays"),
+    ("tls: {mode: secret}", "tls.secret."),
+    ("tls: {mode: cert-manager}", "issuerRef.name"),
+    ("networkPolicy: {nodeCIDRs: 10.0.0.0/8}", "/networkPolicy/nodeCIDRs"),
+    ("monitoring: {podMonitor: {interval: 30}}", "/monitoring/podMonitor/interval"),
+    ("monitoring: {dashboards: {label: a}}", "label"),
+    ("agent: {config: {discovery: proc}}", "agent.proc.enabled"),
+]
+
+
+class Render(unittest.TestCase):
+    maxDiff = None
+
+    def test_lint_finds_nothing(self):
+        for case in chart.CASES:
+            with self.subTest(case=case):
+                code, said = chart.helm("lint", "--strict", chart.CHART, "-f",
+                                        chart.values_file(case))
+                self.assertEqual(code, 0, said)
+
+    def test_every_case_renders_as_written_down(self):
+        self.assertGreaterEqual(len(chart.CASES), 25)
+        for case, text in golden.render_all().items():
+            with self.subTest(case=case):
+                with open(golden.path(case), encoding="utf-8") as file:
+                    self.assertEqual(text, file.read(), "tests/chart/golden.py --write, and read it")
+                if case != "default":
+                    self.assertTrue(text, "the values change nothing")
+
+    def test_wrong_values_are_refused_by_name(self):
+        for values, named in REFUSED:
+            with self.subTest(values=values):
+                code, said = chart.helm("template", "podtap", chart.CHART, "-f", "-", stdin=values)
+                self.assertNotEqual(code, 0)
+                self.assertIn(named, said)
+
+    def test_every_value_is_known_to_the_schema_and_documented(self):
+        with open(os.path.join(chart.CHART, "README.md"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), values_page.page(),
+                             "python3 tests/chart/values_page.py --write")
+        undocumented = [key for key, _, text in values_page.rows() if not text]
+        self.assertEqual(undocumented, [])
+
+    def test_certificates_are_made_for_the_names_that_agents_use(self):
+        with tempfile.TemporaryDirectory() as directory:
+            made = chart.write_certificates(
+                chart.template("--set", "tls.validityDays=30"), directory)
+            self.assertEqual(made, {"podtap-client-tls", "podtap-collector-tls"})
+            for secret in made:
+                path = os.path.join(directory, secret)
+                name = ("-verify_hostname", "podtap-collector.podtap.svc")
+                code, said = chart.run("openssl", "verify", "-CAfile", f"{path}/ca.crt",
+                                       *(name if "collector" in secret else ()), f"{path}/tls.crt")
+                self.assertEqual(code, 0, said)
+                for days, ended in ((29, 0), (31, 1)):
+                    code, said = chart.run("openssl", "x509", "-noout", "-in", f"{path}/tls.crt",
+                                           "-checkend", str(days * 86400))
+                    self.assertEqual(code, ended, said)
+
+
+class Types(unittest.TestCase):
+    def test_manifests_are_what_the_api_takes(self):
+        texts = {case: chart.objects(chart.template("-f", chart.values_file(case)))
+                 for case in chart.CASES}
+        self.assertGreater(len({(m["apiVersion"], m["kind"]) for ms in texts.values() for m in ms}),
+                           10)
+        self.assertEqual(typecheck.complaints(texts), "")
+
+    def test_a_slip_would_be_found(self):
+        def rendered(change):
+            manifests = chart.objects(chart.template())
+            change(next(m for m in manifests if m["kind"] == "DaemonSet")["spec"]["template"]["spec"])
+            return {"slip": manifests}
+
+        def misspell(spec):
+            spec["containers"][0]["livenesProbe"] = spec["containers"][0].pop("livenessProbe")
+
+        def retype(spec):
+            spec["hostNetwork"] = "true"
+
+        def omit(spec):
+            del spec["containers"][0]["name"]
+
+        for change, named in ((misspell, "livenesProbe"), (retype, "boolean"), (omit, "name")):
+            with self.subTest(change=change.__name__):
+                self.assertIn(named, typecheck.complaints(rendered(change)))
+
+
+class Settings(unittest.TestCase):
+    """The configuration files are what the programs take."""
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.directory)
+        os.chmod(self.directory, 0o755)
+
+    def _write(self, name, text):
+        path = os.path.join(self.directory, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def _start(self, program, config, *arguments):
+        """A program without any right ends with 2 when it refuses its settings, else with 1."""
+        return chart.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                         "--bounding-set=-all", "timeout", "20",
+                         os.path.join(os.environ["PODTAP_BIN"], program),
+                         f"--config={self._write(program + '.yaml', config)}", *arguments)
+
+    def test_programs_take_the_settings_of_every_case(self):
+        chart.write_certificates(chart.template(), self.directory)
+        for case in chart.CASES:
+            configs = {m["metadata"]["name"].rsplit("-", 1)[-1]: m["data"]
+                       for m in chart.objects(chart.template("-f", chart.values_file(case)))
+                       if m["kind"] == "ConfigMap"}
+            for component in ("agent", "collector"):
+                text = configs[component][component + ".yaml"]
+                # Certificates and store are at other places here; ports may be taken.
+                text = text.replace("/etc/podtap/tls", f"{self.directory}/podtap-{component}-tls").replace(
+                    "podtap-agent-tls", "podtap-client-tls").replace(
+                    "/var/lib/podtap", self.directory + "/not-there/store")
+                with self.subTest(case=case, component=component):
+                    code, said = self._start("podtap-" + component, text)
+                    self.assertEqual(code, 1, said)
+
+    def test_a_setting_that_is_none_would_be_found(self):
+        for component in ("agent", "collector"):
+            code, said = self._start("podtap-" + component, "insecure: true\nno-such: 1\n")
+            self.assertEqual(code, 2, said)
+            self.assertIn("no-such", said)
+
+    def test_all_settings_of_the_agent_that_suit_a_pod_are_values(self):
+        with open(os.path.join(chart.CHART, "values.schema.json"), encoding="utf-8") as file:
+            schema = json.load(file)
+        # What the chart sets by itself, or what has no place in a cluster.
+        own = {
+            "agent": {"collector", "cri-endpoint", "admin-listen", "node-name", "pod-netns",
+                      "pod-loopback", "tls-ca", "tls-cert", "tls-key", "insecure", "output",
+                      "config", "help", "version", "spool-dir"},
+            "collector": {"listen", "admin-listen", "store", "tls-ca", "tls-cert", "tls-key",
+                          "insecure", "config", "help", "version"},
+        }
+        for component, sets in own.items():
+            code, said = chart.run(os.path.join(os.environ["PODTAP_BIN"], "podtap-" + component),
+                                   "--help")
+            self.assertEqual(code, 0)
+            flags = {word[2:].strip(",=") for line in said.splitlines()
+                     for word in line.split()[:2] if word.startswith("--")}
+            values = set(schema["properties"][component]["properties"]["config"]["properties"])
+            with self.subTest(component=component):
+                self.assertEqual(values - flags, set(), "values that are no flags")
+                self.assertEqual(flags - values - sets, set(), "flags that are no values")
+
+
+if __name__ == "__main__":
+    unittest.main()
