@@ -13,7 +13,8 @@ die() {
   exit 1
 }
 
-# nginx, containerd, Docker and Prometheus are wanted as programs. Without this their packages would start services.
+# nginx, containerd, Docker, Prometheus and etcd are wanted as programs. Without this their packages would
+# start services.
 forbid_service_starts() {
   [ -e "$policy" ] && return
   printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -52,6 +53,7 @@ case " $missing " in *" nginx-light "*) nginx_is_new=yes ;; *) nginx_is_new= ;; 
 case " $missing " in *" containerd "*) containerd_is_new=yes ;; *) containerd_is_new= ;; esac
 case " $missing " in *" docker.io "*) docker_is_new=yes ;; *) docker_is_new= ;; esac
 case " $missing " in *" prometheus "*) prometheus_is_new=yes ;; *) prometheus_is_new= ;; esac
+case " $missing " in *" etcd-server "*) etcd_is_new=yes ;; *) etcd_is_new= ;; esac
 trap restore_policy EXIT
 trap 'exit 130' INT TERM
 forbid_service_starts
@@ -71,3 +73,5 @@ disable() {
 [ -z "$docker_is_new" ] || update-rc.d docker disable >/dev/null 2>&1 || true
 [ -z "$prometheus_is_new" ] || disable prometheus prometheus.service
 [ -z "$prometheus_is_new" ] || update-rc.d prometheus disable >/dev/null 2>&1 || true
+[ -z "$etcd_is_new" ] || disable etcd-server etcd.service
+[ -z "$etcd_is_new" ] || update-rc.d etcd disable >/dev/null 2>&1 || true
