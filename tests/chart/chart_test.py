@@ -78,6 +78,62 @@ class Render(unittest.TestCase):
         undocumented = [key for key, _, text in values_page.rows() if not text]
         self.assertEqual(undocumented, [])
 
+    def test_the_schema_is_closed(self):
+        """Each map has all its keys listed, or is one of names to texts or of Kubernetes' own."""
+        with open(os.path.join(chart.CHART, "values.schema.json"), encoding="utf-8") as file:
+            schema = json.load(file)
+        # Volumes have too many kinds to repeat them here.
+        del schema["definitions"]["named"]
+
+        def check(part, path):
+            if isinstance(part, dict):
+                if isinstance(part.get("properties"), dict):
+                    self.assertIs(part.get("additionalProperties"), False, path)
+                for key, below in part.items():
+                    check(below, f"{path}/{key}")
+
+        check(schema, "")
+
+    def test_pods_have_no_rights_that_were_not_asked_for(self):
+        more = {"agent-pod-netns": "SYS_ADMIN", "agent-pod-netns-always": "SYS_ADMIN",
+                "agent-pod-loopback": "SYS_ADMIN", "agent-proc": "SYS_PTRACE",
+                "agent-cri-dockerd": "SYS_PTRACE"}
+        for case in chart.CASES:
+            manifests = chart.objects(chart.template("-f", chart.values_file(case)))
+            self.assertFalse([m for m in manifests if "Role" in m["kind"]])
+            pods = {m["kind"]: m["spec"] if m["kind"] == "Pod" else m["spec"]["template"]["spec"]
+                    for m in manifests if m["kind"] in ("Pod", "DaemonSet", "StatefulSet")}
+            self.assertEqual(len(pods), 3)
+            for kind, pod in pods.items():
+                with self.subTest(case=case, kind=kind):
+                    is_agent = kind == "DaemonSet"
+                    [container] = pod["containers"]
+                    rights = container["securityContext"]
+                    self.assertIs(pod["automountServiceAccountToken"], False)
+                    self.assertIs(pod["enableServiceLinks"], False)
+                    self.assertEqual(pod.get("hostNetwork", False), is_agent)
+                    self.assertEqual(pod.get("hostPID", False),
+                                     is_agent and more.get(case) == "SYS_PTRACE")
+                    self.assertIs(rights["readOnlyRootFilesystem"], True)
+                    self.assert_no_writing_to_the_node(pod, container)
+                    if is_agent and case == "agent-privileged":
+                        self.assertIs(rights["privileged"], True)
+                        continue
+                    self.assertFalse(rights.get("privileged", False))
+                    self.assertIs(rights["allowPrivilegeEscalation"], False)
+                    self.assertEqual(rights["capabilities"]["drop"], ["ALL"])
+                    wanted = ["BPF", "NET_RAW"] if is_agent else []
+                    if is_agent and case in more:
+                        wanted.append(more[case])
+                    self.assertEqual(rights["capabilities"].get("add", []), wanted)
+
+    def assert_no_writing_to_the_node(self, pod, container):
+        of_node = {volume["name"] for volume in pod["volumes"] if "hostPath" in volume} if (
+            "volumes" in pod) else set()
+        for mount in container.get("volumeMounts", []):
+            if mount["name"] in of_node:
+                self.assertIs(mount.get("readOnly"), True, mount)
+
     def test_certificates_are_made_for_the_names_that_agents_use(self):
         with tempfile.TemporaryDirectory() as directory:
             made = chart.write_certificates(
