@@ -26,6 +26,11 @@ def metrics_of(process):
     status, text = process.admin("/metrics")
     if status != 200:
         raise AssertionError(f"/metrics: {status} {text}")
+    # Prometheus's own opinion, of names and help texts too.
+    said = subprocess.run(["promtool", "check", "metrics"], input=text, check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if said.returncode != 0:
+        raise AssertionError(f"/metrics: {said.stdout}")
     return metrics_text.parse(text)
 
 
