@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import unittest
@@ -149,6 +150,53 @@ class Render(unittest.TestCase):
                     code, said = chart.run("openssl", "x509", "-noout", "-in", f"{path}/tls.crt",
                                            "-checkend", str(days * 86400))
                     self.assertEqual(code, ended, said)
+
+
+class Notes(unittest.TestCase):
+    """What helm prints after an install."""
+
+    def notes(self, *flags):
+        code, said = chart.helm("install", "podtap", chart.CHART, "--namespace=podtap",
+                                "--dry-run=client", *flags)
+        self.assertEqual(code, 0, said)
+        return said.split("\nNOTES:\n")[1]
+
+    def test_any_shell_gets_the_certificates_as_told(self):
+        loop = re.search(r"^  for file in .*?^  done$", self.notes(), re.DOTALL | re.MULTILINE)[0]
+        kept = {"ca.crt": "authority\n", "tls.crt": "certificate\n", "tls.key": "key\n"}
+        kubectl = os.path.join(chart.TOOLS, "bin", "kubectl")
+        with tempfile.TemporaryDirectory() as directory:
+            # Of a secret that is made and not sent, kubectl prints the same as of one that is there.
+            given = " ".join(f"'--from-literal={key}={value}'" for key, value in kept.items())
+            path = os.path.join(directory, "kubectl")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(f"""#!/bin/sh
+[ "$1 $2 $3 $4 $5 $6" = "--namespace podtap get secret podtap-client-tls --output" ] || exit 9
+exec {kubectl} create secret generic x --dry-run=client {given} --output "$7"
+""")
+            os.chmod(path, 0o755)
+            code, said = chart.run("sh", "-euc", loop, cwd=directory, env=dict(
+                os.environ, PATH=f"{directory}:{os.environ['PATH']}"))
+            self.assertEqual(code, 0, said)
+            for key, value in kept.items():
+                with open(os.path.join(directory, "podtap-" + key), encoding="utf-8") as file:
+                    self.assertEqual(file.read(), value)
+
+    def test_they_name_what_is_there_and_say_what_is_risky(self):
+        services = [m["metadata"]["name"] for m in chart.objects(chart.template())
+                    if m["kind"] == "Service"]
+        plain = self.notes()
+        self.assertIn(re.search(r"port-forward service/(\S+) 4270:4270", plain)[1], services)
+        self.assertIn("grpcurl -cacert", plain)
+        for words in ("PLAIN TEXT", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "PRIVILEGED", "go with"):
+            self.assertNotIn(words, plain)
+        for setting, words in (("tls.mode=disabled", "PLAIN TEXT"),
+                               ("agent.podNetns.enabled=true", "CAP_SYS_ADMIN"),
+                               ("agent.podLoopback.enabled=true", "CAP_SYS_ADMIN"),
+                               ("agent.proc.enabled=true", "CAP_SYS_PTRACE"),
+                               ("agent.privileged=true", "PRIVILEGED"),
+                               ("collector.persistence.enabled=false", "go with")):
+            self.assertIn(words, self.notes("--set", setting), setting)
 
 
 class Types(unittest.TestCase):
