@@ -270,6 +270,8 @@ void PodTaps::Check(InsidePod& pod) {
   }
   if (!discovery::IsThere(pod.owner)) {
     CloseAll(pod);
+    // It may be listed again under another path: by another of its processes.
+    VisitNext(pod);
     return;
   }
   for (auto it = pod.taps.begin(); it != pod.taps.end();) {
@@ -280,9 +282,13 @@ void PodTaps::Check(InsidePod& pod) {
     Close(pod, it->second);
     it = pod.taps.erase(it);
     // Its interface may be another by now.
-    pod.next_visit_ns = 0;
-    pod.pause_ns = 0;
+    VisitNext(pod);
   }
+}
+
+void PodTaps::VisitNext(InsidePod& pod) {
+  pod.next_visit_ns = 0;
+  pod.pause_ns = 0;
 }
 
 void PodTaps::Run() {

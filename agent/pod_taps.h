@@ -124,6 +124,8 @@ class PodTaps {
   void CloseAll(InsidePod& pod);
   // Closes what is not there any more.
   void Check(InsidePod& pod);
+  // The pod is due at the next Update().
+  static void VisitNext(InsidePod& pod);
 
   void Run();
 

@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -248,6 +249,41 @@ TEST_F(PodTapsTest, ANamespaceUnderTheSameNameIsTappedAnew) {
     inside.Update(Wishes(Find({pod.name()}), true));
     return Taps().size() == 1 && Taps()[0]->id != before;
   }));
+}
+
+// A clock that stands still until it is told.
+class ManualClock : public Clock {
+ public:
+  int64_t MonotonicNs() const override { return now_ns_; }
+  int64_t WallNs() const override { return now_ns_; }
+  void Pass(int64_t ns) { now_ns_ += ns; }
+
+ private:
+  std::atomic<int64_t> now_ns_{1};
+};
+
+// As when the process that a namespace was known by is gone, and another one lives there: whenever
+// the pod would have been entered next, its taps are open again as soon as it is listed so.
+TEST_F(PodTapsTest, ANamespaceThatIsKnownByAnotherPathIsTappedAgainAtOnce) {
+  const PodNetns pod("paths");
+  const std::string path = "/run/netns/" + pod.name();
+  const std::string other = path + "-too";
+  RunCommand(absl::StrFormat("touch %2$s && mount --bind %1$s %2$s", path, other));
+  std::vector<PodNamespace> found = Find({pod.name()});
+  found.at(0).pod.namespace_path = other;
+  ManualClock clock;
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock);
+  for (int i = 0; i < 12; ++i) {
+    inside.Update(Wishes(found, true));
+    clock.Pass(int64_t{60} * 1'000'000'000);
+  }
+  inside.Update(Wishes(found, true));
+  EXPECT_EQ(Taps().size(), 1u);
+  RunCommand(absl::StrFormat("umount %1$s && rm %1$s", other));
+  EXPECT_TRUE(WaitUntil([&] { return Taps().empty(); }));
+  found.at(0).pod.namespace_path = path;
+  inside.Update(Wishes(found, true));
+  EXPECT_THAT(Names(), ElementsAre(Pair("eth0", pod.name())));
 }
 
 TEST_F(PodTapsTest, NoOtherThreadLeavesItsNamespace) {
