@@ -14,9 +14,8 @@ class OneSidedTest : public ::testing::Test {
  protected:
   // Sides after `seconds` of so many packets a second, asked every second.
   Sides After(int seconds, const SeenPackets& per_second) {
-    Sides sides = Sides::kBoth;
     for (int i = 0; i < seconds; ++i) {
-      sides = watch_.Observe(seen_, now_ns_);
+      watch_.Observe(seen_, now_ns_);
       Add(seen_.from_pod, per_second.from_pod);
       Add(seen_.to_pod, per_second.to_pod);
       now_ns_ += kSecond;
@@ -62,6 +61,33 @@ TEST_F(OneSidedTest, ABulkUploadIsTwoSided) {
   EXPECT_EQ(
       After(120, {.from_pod = {.all = 20'000, .with_payload = 20'000}, .to_pod = {.all = 150}}),
       Sides::kBoth);
+}
+
+TEST_F(OneSidedTest, ABulkDownloadIsTwoSided) {
+  EXPECT_EQ(
+      After(120, {.from_pod = {.all = 150}, .to_pod = {.all = 20'000, .with_payload = 20'000}}),
+      Sides::kBoth);
+}
+
+// A tap may be older than its first look: no window was kept of what went by before.
+TEST_F(OneSidedTest, WhatWentByBeforeTheFirstLookTellsNothing) {
+  OneSidedWatch watch;
+  SeenPackets seen{.from_pod = {.all = 1'000, .with_payload = 1'000}};
+  EXPECT_EQ(watch.Observe(seen, kSecond), Sides::kBoth);
+  for (int window = 1; window <= OneSidedWatch::kWindows; ++window) {
+    seen.from_pod.all += 100;
+    seen.from_pod.with_payload += 100;
+    EXPECT_EQ(watch.Observe(seen, kSecond + window * OneSidedWatch::kWindowNs),
+              window < OneSidedWatch::kWindows ? Sides::kBoth : Sides::kFromPodOnly);
+  }
+}
+
+// Looks that find too little put the end of the window off by five seconds, not until the next one.
+TEST_F(OneSidedTest, AWindowEndsFiveSecondsAfterALookThatFoundTooLittle) {
+  const SeenPackets only_from{.from_pod = {.all = 100, .with_payload = 100}};
+  EXPECT_EQ(After(6, {}), Sides::kBoth);
+  EXPECT_EQ(After(12, only_from), Sides::kBoth);
+  EXPECT_EQ(After(2, only_from), Sides::kFromPodOnly);
 }
 
 TEST_F(OneSidedTest, PacketsWithoutPayloadTellNothing) {

@@ -138,9 +138,28 @@ TEST(PodSelectionTest, WhatCanNotMatchIsRefused) {
                 StartsWith("--exclude-label: "))
         << bad;
   }
-  EXPECT_FALSE(PodSelection::Make({.pods = {std::string(254, 'a')}}, {}).ok());
-  EXPECT_FALSE(PodSelection::Make({.pods = std::vector<std::string>(257, "a")}, {}).ok());
   EXPECT_TRUE(PodSelection::Make({.labels = {"app.kubernetes.io/name=web", "k8s-app"}}, {}).ok());
+}
+
+TEST(PodSelectionTest, LengthsAndNumbersAreBounded) {
+  const auto is_taken = [](PodPatterns patterns) {
+    return PodSelection::Make(std::move(patterns), {}).ok();
+  };
+  EXPECT_TRUE(is_taken({.pods = {std::string(253, 'a')}}));
+  EXPECT_FALSE(is_taken({.pods = {std::string(254, 'a')}}));
+  EXPECT_TRUE(is_taken({.labels = {std::string(317, 'a')}}));
+  EXPECT_FALSE(is_taken({.labels = {std::string(318, 'a')}}));
+  EXPECT_TRUE(is_taken({.labels = {"a=" + std::string(63, 'b')}}));
+  EXPECT_FALSE(is_taken({.labels = {"a=" + std::string(64, 'b')}}));
+  EXPECT_TRUE(is_taken({.pods = std::vector<std::string>(256, "a")}));
+  EXPECT_FALSE(is_taken({.pods = std::vector<std::string>(257, "a")}));
+}
+
+TEST(PodSelectionTest, WhatIsRefusedIsQuotedInPrintableText) {
+  const std::string message(
+      PodSelection::Make({.pods = {"a\x1b" + std::string(300, 'b')}}, {}).status().message());
+  EXPECT_EQ(message.find('\x1b'), std::string::npos) << message;
+  EXPECT_LT(message.size(), 250u);
 }
 
 }  // namespace
