@@ -184,7 +184,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
         fleet.wait_for(lambda: self._ctr("version", check=False), "containerd to answer")
         if is_first:
             for image in ("pause.tar", "app.tar"):
-                self._ctr("-n", "k8s.io", "images", "import", os.path.join(self.directory, image))
+                self.import_image(os.path.join(self.directory, image))
 
     def kill(self):
         """As a crash does. The pods live on."""
@@ -197,6 +197,9 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
             raise RuntimeError(f"ctr {arguments}: {result.stderr}")
         return result.returncode == 0
 
+    def import_image(self, path):
+        self._ctr("-n", "k8s.io", "images", "import", path)
+
     def call(self, method, request):
         result = subprocess.run([os.path.join(fleet.BIN, "cri_call"), self.socket, method],
                                 input=json.dumps(request), capture_output=True, text=True,
@@ -208,9 +211,11 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
     # Pods.
 
     def add_pod(self, name, network="bridge", namespace="shop", labels=None, annotations=None,
-                containers=(("web", SERVER),), settings=None):
+                containers=(("web", SERVER),), settings=None, security=None,
+                name_servers=()):
         """`network` is one of _networks(), or "host"; `settings` are more of each container's
-        config."""
+        config, `security` of the sandbox's security context; without `name_servers` those of this
+        machine are asked."""
         uid = str(uuid.uuid4())
         own = {"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace,
                "io.kubernetes.pod.uid": uid}
@@ -222,8 +227,10 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
             "log_directory": os.path.join(self.directory, "log"),
             "labels": {**own, **(labels or {})},
             "annotations": annotations or {},
+            "dns_config": {"servers": name_servers},
             "linux": {"cgroup_parent": "/" + self.tag, "security_context": {
-                "namespace_options": {"network": "NODE" if is_host else "POD"}}}}
+                "namespace_options": {"network": "NODE" if is_host else "POD"},
+                **(security or {})}}}
         sandbox = self.call("RunPodSandbox", {
             "config": config, "runtime_handler": "" if is_host else network})["podSandboxId"]
         pod = Pod(sandbox, namespace, name, uid, [], None)
@@ -248,12 +255,23 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
             return list(pool.map(lambda name: self.add_pod(name, **options), names))
 
     def add_container(self, pod, name, command, settings=None):
+        """Returns its id."""
         created = self.call("CreateContainer", {
             "pod_sandbox_id": pod.id, "sandbox_config": pod.config,
             "config": {"metadata": {"name": name}, "image": {"image": APP_IMAGE},
                        "command": command, "log_path": self.log_name(pod.name, name),
                        **(settings or {})}})
         self.call("StartContainer", {"container_id": created["containerId"]})
+        return created["containerId"]
+
+    def stop_container(self, container_id, seconds):
+        """SIGTERM, and SIGKILL after these seconds."""
+        self.call("StopContainer", {"container_id": container_id, "timeout": seconds})
+
+    def container_status(self, container_id):
+        """What the runtime says of a container, and the id of its process."""
+        status = self.call("ContainerStatus", {"container_id": container_id, "verbose": True})
+        return status["status"], json.loads(status["info"]["info"]).get("pid")
 
     @staticmethod
     def log_name(pod_name, container):
