@@ -161,7 +161,6 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
   // Ranges of the response that records cover, by position.
   std::map<uint64_t, uint64_t> covered;
   uint64_t longest = 0;
-  uint64_t sum = 0;
   for (const Recorded& record : records) {
     const capture::Segment& segment = record.segment;
     if (segment.direction != Direction::kFromPod || segment.wire_len == 0) {
@@ -170,7 +169,6 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
     const uint64_t position = segment.seq - *segment.initial_seq[PT_FROM_POD] - 1;
     covered[position] = std::max(covered[position], position + segment.wire_len);
     longest = std::max<uint64_t>(longest, segment.wire_len);
-    sum += segment.wire_len;
     ASSERT_EQ(record.head, response.substr(position, record.head.size()));
     ASSERT_EQ(record.tail, response.substr(position + segment.wire_len - record.tail.size(),
                                            record.tail.size()));
@@ -183,8 +181,7 @@ TEST_P(LiveTrafficTest, EveryByteIsCoveredAndCopiedBytesAreRight) {
   }
   EXPECT_EQ(reached, head_size + body_size);
   if (param.loopback) {
-    // Each packet once, though it leaves and comes in again.
-    EXPECT_EQ(sum, head_size + body_size);
+    // Each packet once, though it leaves and comes in again. Some may be sent twice, even here.
     pod.Inside([&] { EXPECT_EQ(harness.Packets(), ReceivedOnLoopback() - packets_before); });
   }
   // Offloads make the difference that this test is about.
