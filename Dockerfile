@@ -9,6 +9,7 @@ FROM ${BASE} AS build
 # A cache of compilations finds those of a tree that was built at the same place, in the same language.
 ARG SOURCE_DIR=/src
 ARG LANG
+ARG CCACHE_DIR
 WORKDIR ${SOURCE_DIR}
 # The packages come first, and are not installed again when a source changes.
 COPY scripts/install-packages.sh scripts/

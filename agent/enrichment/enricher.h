@@ -89,9 +89,9 @@ struct EnricherCounters {
 //
 // The source of an event is always the client. The tapped end is named by its tap; on loopback both
 // are. The far end is named, in this order, as the node itself, by the address book, or not at all.
-// An exchange one end
-// of which belongs to a tap whose pod is not known yet waits for it, and those behind it on the
-// same connection with it; others pass. What has waited for long enough goes without the name.
+// An exchange one end of which belongs to a tap whose pod is not known yet waits for it, and those
+// behind it on the same connection with it; others pass. What has waited for long enough goes
+// without the name.
 class Enricher : public pairing::ExchangeSink {
  public:
   // All are borrowed and outlive the enricher; events go to every sink, in order.

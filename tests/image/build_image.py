@@ -86,7 +86,7 @@ def build(work_dir, out):
     # Part of what ccache looks up by.
     language = ["--build-arg", "LANG=" + os.environ["LANG"]] if "LANG" in os.environ else []
     run(*buildah, "bud", "--isolation", "chroot", "--timestamp", EPOCH,
-        "--volume", cache + ":/root/.cache/ccache",
+        "--volume", cache + ":/ccache", "--build-arg", "CCACHE_DIR=/ccache",
         "--build-arg", "BASE=" + BASE, "--build-arg", "SOURCE_DIR=" + SOURCE, *language,
         "--build-arg", f"JOBS={len(os.sched_getaffinity(0))}",
         "--build-arg", "SOURCE_DATE_EPOCH=" + EPOCH, "--build-arg", "REVISION=" + REVISION,

@@ -189,6 +189,17 @@ class Fleet:
         subprocess.run(["ip", "netns", "del", self.netns(pod)], check=False, capture_output=True)
         del self.pods[pod]
 
+    def seconds_until_freed(self, pod):
+        """Deletes the pod's namespace by name alone. Its pair lives as long as the namespace does:
+        by that the host can tell when nobody keeps it any more."""
+        path = f"/sys/class/net/{self.host_interface(pod)}"
+        if not os.path.exists(path):
+            raise AssertionError(f"{path} is not there")
+        run("ip", "netns", "del", self.netns(pod))
+        begin = time.monotonic()
+        wait_for(lambda: not os.path.exists(path), "the namespace to be freed")
+        return time.monotonic() - begin
+
     def set_offloads(self, pod, state):
         features = [word for name in ("tso", "gso", "gro", "tx", "sg") for word in (name, state)]
         run("ethtool", "-K", self.host_interface(pod), *features)
