@@ -7,6 +7,7 @@ ask by pod name for that reason.
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -56,9 +57,16 @@ def wait_for(condition, what, seconds=20.0):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on. It is none of those that the kernel hands out itself: a
+    program's own port 0 or a connection's end could take such a one before its user does."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 class Process:
@@ -221,13 +229,8 @@ class Fleet:
         process = self.start(name, [
             os.path.join(BIN, "podtap-collector"), "--listen", f"127.0.0.1:{self.port}",
             "--admin-listen", "127.0.0.1:0", "--store", "sqlite:" + store, *flags])
-        wait_for(lambda: self.can_connect(self.port), "the collector to listen")
+        process.wait_for_err("listening on ")
         return process
-
-    @staticmethod
-    def can_connect(port):
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
 
     def start_agent(self, *flags, name="agent", privileges=SMALL_PRIVILEGES, wait_for_pods=True,
                     stdout=None, discovery="netns"):
