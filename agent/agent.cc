@@ -130,8 +130,9 @@ absl::Status Agent::Start() {
                                                      .agent_version = PODTAP_VERSION,
                                                      .start_unix_ns = start_unix_ns},
                     *log_, clock_, [this](v1::AgentStatus& status) {
-                      FillStatus(status);
-                      FillPods(status);
+                      const Counters counters = ReadCounters();
+                      FillStatus(status, counters);
+                      FillPods(status, counters);
                     });
     client_->Start();
   }
@@ -167,7 +168,7 @@ absl::Status Agent::StartCapture() {
   PODTAP_ASSIGN_OR_RETURN(discovery::Rtnl rtnl, discovery::Rtnl::Open());
   manager_.emplace(*taps_, directory_, shards_->activity(), *program_, std::move(rtnl), clock_,
                    options_.inside);
-  coverage_.emplace(*taps_, directory_, shards_->activity(), *manager_, clock_);
+  coverage_.emplace(directory_, shards_->activity(), *manager_, clock_);
   PODTAP_ASSIGN_OR_RETURN(std::unique_ptr<discovery::PodSource> source,
                           StartPodSource(options_, clock_));
   PODTAP_ASSIGN_OR_RETURN(watcher_,
@@ -188,7 +189,9 @@ absl::Status Agent::Stop() {
   stopping_ = true;
   watcher_.reset();
   manager_->Stop();
-  coverage_->Freeze();
+  if (const Counters counters = ReadCounters(); counters.ok()) {
+    coverage_->Freeze(*counters);
+  }
   taps_->CloseAll();
   shards_->Stop();
   uint64_t unsent = 0;
@@ -206,14 +209,22 @@ absl::Status Agent::Stop() {
   return error == 0 ? absl::OkStatus() : ErrnoStatus(error, "write to standard output");
 }
 
-void Agent::FillStatus(v1::AgentStatus& status) const {
+Agent::Counters Agent::ReadCounters() const {
+  Counters counters = taps_->ReadAll();
+  if (!counters.ok()) {
+    PODTAP_LOG_WARN("{}", std::string(counters.status().message()));
+  }
+  return counters;
+}
+
+void Agent::FillStatus(v1::AgentStatus& status, const Counters& counters) const {
   const auto add = [&](LedgerStage stage) {
     return [&status, stage](const CounterValue& value) {
       *status.add_ledger() = ToLedgerEntry({stage, value});
     };
   };
-  if (const absl::StatusOr<capture::TapCounters> totals = taps_->Totals(); totals.ok()) {
-    for (const CounterValue& value : capture::NameCounters(*totals)) {
+  if (counters.ok()) {
+    for (const CounterValue& value : capture::NameCounters(counters->totals)) {
       *status.add_ledger() = ToLedgerEntry({LedgerStage::kKernel, value});
     }
   }
@@ -235,11 +246,17 @@ void Agent::FillStatus(v1::AgentStatus& status) const {
   status.set_open_exchanges(shards_->open_exchanges());
 }
 
-void Agent::FillPods(v1::AgentStatus& status) const {
+void Agent::FillCoverage(v1::AgentStatus& status, const Counters& counters) const {
+  if (counters.ok()) {
+    coverage_->AddTo(status, *counters);
+  }
+}
+
+void Agent::FillPods(v1::AgentStatus& status, const Counters& counters) const {
   for (const enrichment::TlsUse& use : tls_.List()) {
     *status.add_tls_uses() = ToProto(use);
   }
-  coverage_->AddTo(status);
+  FillCoverage(status, counters);
 }
 
 std::vector<AdminPage> Agent::Pages() const {
@@ -269,7 +286,7 @@ AdminReply Agent::Readiness() const {
 
 AdminReply Agent::Coverage() const {
   v1::AgentStatus status;
-  FillPods(status);
+  FillPods(status, ReadCounters());
   status.clear_ledger();
   status.set_taps(static_cast<uint32_t>(taps_->open_count()));
   std::string json;
@@ -283,8 +300,9 @@ AdminReply Agent::Coverage() const {
 
 AdminReply Agent::Metrics() const {
   AgentSnapshot snapshot;
-  FillStatus(snapshot.status);
-  coverage_->AddTo(snapshot.status);
+  const Counters counters = ReadCounters();
+  FillStatus(snapshot.status, counters);
+  FillCoverage(snapshot.status, counters);
   snapshot.attach_delay = manager_->attach_delay();
   if (client_) {
     snapshot.exporting = {.connected = client_->connected(),
@@ -296,7 +314,7 @@ AdminReply Agent::Metrics() const {
 
 void Agent::LogSummary(uint64_t unsent) const {
   v1::AgentStatus status;
-  FillStatus(status);
+  FillStatus(status, ReadCounters());
   uint64_t events = 0;
   std::string losses;
   for (const v1::LedgerEntry& entry : status.ledger()) {

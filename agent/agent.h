@@ -47,9 +47,15 @@ class Agent {
  private:
   absl::Status StartCapture();
   discovery::Watcher::Handlers TapHandlers();
+  // As just read from the kernel. When that failed, which is logged, what is made of them is left
+  // out.
+  using Counters = absl::StatusOr<capture::AllCounters>;
+  Counters ReadCounters() const;
   // Counts, but for those of pods.
-  void FillStatus(v1::AgentStatus& status) const;
-  void FillPods(v1::AgentStatus& status) const;
+  void FillStatus(v1::AgentStatus& status, const Counters& counters) const;
+  void FillCoverage(v1::AgentStatus& status, const Counters& counters) const;
+  // Coverage, and whom pods speak TLS with.
+  void FillPods(v1::AgentStatus& status, const Counters& counters) const;
   // What the admin port answers.
   std::vector<AdminPage> Pages() const;
   AdminReply Health() const;

@@ -69,19 +69,14 @@ void CoverageReport::AddUntapped(PodEntries& pods) const {
 }
 
 void CoverageReport::AddTap(PodEntry& pod, const enrichment::TapInfo& tap,
-                            LastPackets& last_packets) const {
-  const absl::StatusOr<capture::TapCounters> counters = taps_.Counters(tap.id);
-  if (!counters.ok()) {
-    // Closed meanwhile.
-    return;
-  }
+                            const capture::TapCounters& counters, LastPackets& last_packets) const {
   const TapActivity::Values activity = activity_.Get(tap.id);
   const auto before = last_packets_.find(tap.id);
   LastPacket last_packet = before == last_packets_.end() ? LastPacket() : before->second;
-  last_packet.OnLook(*counters, activity.last_record_ns, clock_.MonotonicNs());
+  last_packet.OnLook(counters, activity.last_record_ns, clock_.MonotonicNs());
   last_packets[tap.id] = last_packet;
   pod.last_packet_ns = std::max(pod.last_packet_ns, last_packet.time_ns());
-  const capture::Traffic traffic = capture::TrafficOf(*counters);
+  const capture::Traffic traffic = capture::TrafficOf(counters);
   if (enrichment::IsLoopback(tap)) {
     pod.facts.has_loopback_tap = true;
   } else {
@@ -92,7 +87,7 @@ void CoverageReport::AddTap(PodEntry& pod, const enrichment::TapInfo& tap,
     pod.facts.one_sided_interface = SafeText(tap.interface_name, kMaxErrorBytes);
   }
   pod.facts.exchanges += activity.exchanges + activity.open_exchanges;
-  pod.facts.packets += capture::PacketsOf(*counters);
+  pod.facts.packets += capture::PacketsOf(counters);
   for (size_t i = 0; i < traffic.size(); ++i) {
     for (size_t direction = 0; direction < 2; ++direction) {
       pod.facts.traffic[i].by_direction[direction].count +=
@@ -104,7 +99,7 @@ void CoverageReport::AddTap(PodEntry& pod, const enrichment::TapInfo& tap,
   v1::PodCoverage& coverage = pod.coverage;
   coverage.set_exchanges(coverage.exchanges() + activity.exchanges);
   coverage.set_open_exchanges(coverage.open_exchanges() + activity.open_exchanges);
-  coverage.set_lost_packets(coverage.lost_packets() + capture::LostPacketsOf(*counters));
+  coverage.set_lost_packets(coverage.lost_packets() + capture::LostPacketsOf(counters));
   *coverage.add_interfaces() = Describe(tap);
 }
 
@@ -131,23 +126,23 @@ google::protobuf::Timestamp CoverageReport::ToTimestamp(int64_t monotonic_ns) co
   return time;
 }
 
-void CoverageReport::AddTo(v1::AgentStatus& status) {
+void CoverageReport::AddTo(v1::AgentStatus& status, const capture::AllCounters& counters) {
   const std::lock_guard lock(mutex_);
   if (frozen_) {
     status.MergeFrom(*frozen_);
   } else {
-    Gather(status);
+    Gather(status, counters);
   }
 }
 
-void CoverageReport::Freeze() {
+void CoverageReport::Freeze(const capture::AllCounters& counters) {
   const std::lock_guard lock(mutex_);
   v1::AgentStatus last;
-  Gather(last);
+  Gather(last, counters);
   frozen_ = std::move(last);
 }
 
-void CoverageReport::Gather(v1::AgentStatus& status) {
+void CoverageReport::Gather(v1::AgentStatus& status, const capture::AllCounters& counters) {
   PodEntries pods;
   AddUntapped(pods);
   enrichment::TapTable table;
@@ -155,7 +150,11 @@ void CoverageReport::Gather(v1::AgentStatus& status) {
   LastPackets last_packets;
   for (const auto& [id, entry] : table.taps) {
     if (!entry.retired && entry.tap->pod != nullptr) {
-      AddTap(EntryOf(pods, *entry.tap->pod), *entry.tap, last_packets);
+      const auto counted = counters.by_tap.find(id);
+      // One that is not among them was opened since.
+      AddTap(EntryOf(pods, *entry.tap->pod), *entry.tap,
+             counted == counters.by_tap.end() ? capture::TapCounters() : counted->second,
+             last_packets);
     }
   }
   last_packets_ = std::move(last_packets);

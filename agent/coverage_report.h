@@ -28,16 +28,16 @@ class CoverageReport {
   static constexpr int kMaxInterfaces = 32;
 
   // All are borrowed and outlive the report.
-  CoverageReport(const capture::TapSet& taps, const enrichment::TapDirectory& directory,
-                 const TapActivity& activity, const TapManager& manager, const Clock& clock)
-      : taps_(taps), directory_(directory), activity_(activity), manager_(manager), clock_(clock) {}
+  CoverageReport(const enrichment::TapDirectory& directory, const TapActivity& activity,
+                 const TapManager& manager, const Clock& clock)
+      : directory_(directory), activity_(activity), manager_(manager), clock_(clock) {}
 
   // Adds the pods to the status, by namespace and name, and a line to its ledger for those that
-  // found no room. Reads the counters of all taps.
-  void AddTo(v1::AgentStatus& status);
+  // found no room. The counters have just been read.
+  void AddTo(v1::AgentStatus& status, const capture::AllCounters& counters);
   // From here on AddTo() adds what is true now: taps are about to be closed because the agent
   // stops.
-  void Freeze();
+  void Freeze(const capture::AllCounters& counters);
 
  private:
   // By namespace, name, UID.
@@ -46,14 +46,14 @@ class CoverageReport {
   using PodEntries = std::map<PodKey, PodEntry>;
   using LastPackets = absl::flat_hash_map<capture::TapId, LastPacket>;
 
-  void Gather(v1::AgentStatus& status);
+  void Gather(v1::AgentStatus& status, const capture::AllCounters& counters);
   static PodEntry& EntryOf(PodEntries& pods, const discovery::PodIdentity& identity);
   void AddUntapped(PodEntries& pods) const;
-  void AddTap(PodEntry& pod, const enrichment::TapInfo& tap, LastPackets& last_packets) const;
+  void AddTap(PodEntry& pod, const enrichment::TapInfo& tap, const capture::TapCounters& counters,
+              LastPackets& last_packets) const;
   v1::TappedInterface Describe(const enrichment::TapInfo& tap) const;
   google::protobuf::Timestamp ToTimestamp(int64_t monotonic_ns) const;
 
-  const capture::TapSet& taps_;
   const enrichment::TapDirectory& directory_;
   const TapActivity& activity_;
   const TapManager& manager_;

@@ -191,17 +191,18 @@ absl::Status CheckInterfaces(const std::vector<Pod>& pods, const InsidePolicy& i
   PODTAP_ASSIGN_OR_RETURN(discovery::Rtnl rtnl, discovery::Rtnl::Open());
   // First: it makes the kernel give ids.
   PODTAP_ASSIGN_OR_RETURN(const std::vector<discovery::Link> links, rtnl.Links());
-  const std::vector<discovery::PodNamespace> namespaces = discovery::FindNamespaces(pods, rtnl);
+  const std::vector<discovery::PodNamespace> namespaces =
+      discovery::FindNamespaces(discovery::Share(pods), rtnl);
   const std::vector<discovery::WantedTap> taps = discovery::PlanTaps(links, namespaces);
   Lines interfaces(findings, "interface");
   for (const discovery::WantedTap& tap : taps) {
-    if (tap.owner && !tap.owner->pod.excluded_because.empty()) {
+    if (tap.owner && !tap.owner->pod->excluded_because.empty()) {
       // Said below.
       continue;
     }
     if (tap.owner) {
       interfaces.Add(true, absl::StrFormat("%s is tapped for pod %s", tap.interface_name,
-                                           NameOf(tap.owner->pod)));
+                                           NameOf(*tap.owner->pod)));
     } else {
       interfaces.Add(
           false, tap.interface_name + " leads to a namespace of no known pod: let go of after 30s");
@@ -212,7 +213,7 @@ absl::Status CheckInterfaces(const std::vector<Pod>& pods, const InsidePolicy& i
     const bool is_tapped =
         pod.excluded_because.empty() &&
         std::any_of(taps.begin(), taps.end(), [&](const discovery::WantedTap& tap) {
-          return tap.owner && tap.owner->pod.id == pod.id;
+          return tap.owner && tap.owner->pod->id == pod.id;
         });
     if (!is_tapped) {
       AddUntapped(pod, inside.interfaces, untapped);
@@ -221,7 +222,7 @@ absl::Status CheckInterfaces(const std::vector<Pod>& pods, const InsidePolicy& i
   if (inside.loopback) {
     const auto watched = std::count_if(
         namespaces.begin(), namespaces.end(),
-        [](const discovery::PodNamespace& found) { return found.pod.excluded_because.empty(); });
+        [](const discovery::PodNamespace& found) { return found.pod->excluded_because.empty(); });
     findings.Ok("loopback", absl::StrFormat("pods that are tapped on it: %d", watched));
   }
   if (taps.empty()) {

@@ -61,7 +61,7 @@ void PodTaps::Update(const std::vector<InsideWish>& wishes) {
   const std::lock_guard lock(mutex_);
   std::set<std::string> wished;
   for (const InsideWish& wish : wishes) {
-    wished.insert(wish.pod.pod.id);
+    wished.insert(wish.pod.pod->id);
     InsidePod& pod = EntryOf(wish.pod);
     pod.pairs_too = wish.pairs_too;
     pod.was_seen = wish.was_seen;
@@ -93,7 +93,7 @@ std::vector<FailedTap> PodTaps::failures() const {
   for (const auto& [id, pod] : pods_) {
     if (!pod.failure.empty() && pod.taps.empty()) {
       failures.push_back(
-          {.pod = pod.owner.pod.identity, .interface_name = "", .error = pod.failure});
+          {.pod = pod.owner.pod->identity, .interface_name = "", .error = pod.failure});
     }
   }
   return failures;
@@ -112,7 +112,7 @@ uint64_t PodTaps::CountTappedPods() const {
 }
 
 PodTaps::InsidePod& PodTaps::EntryOf(const discovery::PodNamespace& pod) {
-  InsidePod& entry = pods_[pod.pod.id];
+  InsidePod& entry = pods_[pod.pod->id];
   if (!IsSameNamespace(entry.owner, pod)) {
     CloseAll(entry);
     entry = {};
@@ -199,14 +199,13 @@ void PodTaps::Open(InsidePod& pod, const discovery::Link& link, discovery::Rtnl&
     NoteFailure(pod, id.status());
     return;
   }
-  enrichment::TapInfo tap{
-      .id = *id,
-      .interface_index = link.index,
-      .interface_name = link.name,
-      .mode =
-          is_loopback ? enrichment::CaptureMode::kPodLoopback : enrichment::CaptureMode::kPodNetns,
-      .opened_ns = clock_.MonotonicNs(),
-      .pod = std::make_shared<const discovery::PodIdentity>(pod.owner.pod.identity)};
+  enrichment::TapInfo tap{.id = *id,
+                          .interface_index = link.index,
+                          .interface_name = link.name,
+                          .mode = is_loopback ? enrichment::CaptureMode::kPodLoopback
+                                              : enrichment::CaptureMode::kPodNetns,
+                          .opened_ns = clock_.MonotonicNs(),
+                          .pod = IdentityOf(pod.owner.pod)};
   // Known before its first packet can arrive.
   activity_.Begin(*id);
   directory_.Publish(std::make_shared<const enrichment::TapInfo>(tap));
@@ -225,14 +224,13 @@ void PodTaps::Open(InsidePod& pod, const discovery::Link& link, discovery::Rtnl&
     counts_.packets_before += tap.packets_before;
     directory_.Publish(std::make_shared<const enrichment::TapInfo>(tap));
   }
-  PODTAP_LOG_INFO("tapping {} inside pod {}", link.name, pod.owner.pod.identity.pod_name);
+  PODTAP_LOG_INFO("tapping {} inside pod {}", link.name, pod.owner.pod->identity.pod_name);
   pod.taps.emplace(link.index, std::move(tap));
 }
 
 void PodTaps::PublishPod(InsidePod& pod) {
   for (auto& [index, tap] : pod.taps) {
-    if (*tap.pod != pod.owner.pod.identity) {
-      tap.pod = std::make_shared<const discovery::PodIdentity>(pod.owner.pod.identity);
+    if (Renew(tap.pod, pod.owner.pod)) {
       directory_.Publish(std::make_shared<const enrichment::TapInfo>(tap));
     }
   }
@@ -246,13 +244,13 @@ void PodTaps::NoteFailure(InsidePod& pod, const absl::Status& status) {
   ++counts_.failed;
   pod.failure = std::string(status.message());
   if (!std::exchange(pod.failure_logged, true)) {
-    PODTAP_LOG_WARN("can't tap inside pod {}: {}", pod.owner.pod.identity.pod_name, pod.failure);
+    PODTAP_LOG_WARN("can't tap inside pod {}: {}", pod.owner.pod->identity.pod_name, pod.failure);
   }
 }
 
 void PodTaps::Close(InsidePod& pod, const enrichment::TapInfo& tap) {
   PODTAP_LOG_INFO("closed tap of {} inside pod {}", tap.interface_name,
-                  pod.owner.pod.identity.pod_name);
+                  pod.owner.pod->identity.pod_name);
   directory_.Retire(tap.id, clock_.MonotonicNs());
   taps_.Close(tap.id);
   ++counts_.closed;

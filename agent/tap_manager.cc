@@ -19,11 +19,11 @@ constexpr int64_t kSweepIdleNs = int64_t{900} * 1'000'000'000;
 constexpr int64_t kHandOverPauseNs = int64_t{60} * 1'000'000'000;
 
 bool IsSameOwner(const discovery::PodNamespace& a, const discovery::PodNamespace& b) {
-  return a.pod.id == b.pod.id && a.device == b.device && a.inode == b.inode;
+  return a.pod->id == b.pod->id && a.device == b.device && a.inode == b.inode;
 }
 
 bool IsExcluded(const discovery::WantedTap& wanted) {
-  return wanted.owner && !wanted.owner->pod.excluded_because.empty();
+  return wanted.owner && !wanted.owner->pod->excluded_because.empty();
 }
 
 }  // namespace
@@ -34,12 +34,12 @@ void TapManager::OnView(const discovery::View& view) {
   namespaces_left_out_ = view.namespaces_left_out;
   pods_cut_ = view.pods_cut;
   labels_left_out_ = view.labels_left_out;
-  WatchSides();
-  UpdateInside(view);
   WantedTaps all;
   for (const discovery::WantedTap& tap : view.taps) {
     all.emplace(tap.interface_index, &tap);
   }
+  WatchSides(all);
+  UpdateInside(view);
   const WantedTaps wanted = HostTaps(all);
   CloseUnwanted(wanted);
   for (const auto& [index, tap] : wanted) {
@@ -90,7 +90,7 @@ void TapManager::NoteWithoutTap(const discovery::View& view) {
     if (!tap.owner || IsExcluded(tap) || (open != open_.end() && open->second.owner)) {
       continue;
     }
-    const discovery::PodIdentity& pod = tap.owner->pod.identity;
+    const discovery::PodIdentity& pod = tap.owner->pod->identity;
     const auto failure = failures_.find(tap.interface_index);
     if (open != open_.end()) {
       without_tap->failed.push_back({pod, tap.interface_name, "it did not prove to be the pod's"});
@@ -159,10 +159,14 @@ void TapManager::OnNamespaceGone(int32_t namespace_id) {
   }
 }
 
-void TapManager::WatchSides() {
+void TapManager::WatchSides(const WantedTaps& all) {
   const int64_t now_ns = clock_.MonotonicNs();
   for (auto& [index, tap] : open_) {
-    if (tap.owner && tap.sides.IsDue(now_ns)) {
+    // Most pods of a node are quiet most of the time, and reading counters costs a system call.
+    const auto seen = all.find(index);
+    const bool is_quiet = seen == all.end() || tap.packets == seen->second->packets;
+    if (tap.owner && !is_quiet && tap.sides.IsDue(now_ns)) {
+      tap.packets = seen->second->packets;
       // Only a tap that is open is asked for its counters.
       const absl::StatusOr<capture::TapCounters> counters = taps_.Counters(tap.info.id);
       PODTAP_CHECK(counters.ok());
@@ -180,7 +184,7 @@ void TapManager::NoteSides(OpenTap& tap, enrichment::Sides sides) {
   }
   tap.info.sides = sides;
   Publish(tap);
-  const std::string& pod = tap.owner->pod.identity.pod_name;
+  const std::string& pod = tap.owner->pod->identity.pod_name;
   if (sides == enrichment::Sides::kBoth) {
     PODTAP_LOG_INFO("{} shows both directions of pod {} again", tap.info.interface_name, pod);
     return;
@@ -198,7 +202,7 @@ void TapManager::UpdateInside(const discovery::View& view) {
   const int64_t now_ns = clock_.MonotonicNs();
   std::set<std::string_view> listed;
   for (const discovery::PodNamespace& pod : view.pods) {
-    listed.insert(pod.pod.id);
+    listed.insert(pod.pod->id);
   }
   std::erase_if(handed_over_, [&](const std::string& id) { return !listed.contains(id); });
   std::erase_if(hand_over_after_ns_,
@@ -206,8 +210,8 @@ void TapManager::UpdateInside(const discovery::View& view) {
   std::set<std::string> fresh;
   for (const auto& [index, tap] : open_) {
     if (tap.info.sides != enrichment::Sides::kBoth && tap.owner &&
-        listed.contains(tap.owner->pod.id) && hand_over_after_ns_[tap.owner->pod.id] <= now_ns) {
-      fresh.insert(tap.owner->pod.id);
+        listed.contains(tap.owner->pod->id) && hand_over_after_ns_[tap.owner->pod->id] <= now_ns) {
+      fresh.insert(tap.owner->pod->id);
     }
   }
   handed_over_.insert(fresh.begin(), fresh.end());
@@ -230,12 +234,12 @@ std::vector<InsideWish> TapManager::InsideWishes(const discovery::View& view) co
   std::set<std::string_view> placed;
   for (const discovery::WantedTap& tap : view.taps) {
     if (tap.owner) {
-      placed.insert(tap.owner->pod.id);
+      placed.insert(tap.owner->pod->id);
     }
   }
   for (const discovery::PodNamespace& pod : view.pods) {
-    const std::string& id = pod.pod.id;
-    if (!pod.pod.excluded_because.empty()) {
+    const std::string& id = pod.pod->id;
+    if (!pod.pod->excluded_because.empty()) {
       continue;
     }
     const bool is_always = pod_netns_ == PodNetnsMode::kAlways;
@@ -255,7 +259,7 @@ void TapManager::UpdateLoopback(const discovery::View& view) {
   }
   std::vector<InsideWish> wishes;
   for (const discovery::PodNamespace& pod : view.pods) {
-    if (pod.pod.excluded_because.empty()) {
+    if (pod.pod->excluded_because.empty()) {
       wishes.push_back({.pod = pod});
     }
   }
@@ -265,7 +269,7 @@ void TapManager::UpdateLoopback(const discovery::View& view) {
 void TapManager::CloseForInside() {
   bool is_closing = false;
   for (auto it = open_.begin(); it != open_.end();) {
-    const bool is_inside = it->second.owner && handed_over_.contains(it->second.owner->pod.id);
+    const bool is_inside = it->second.owner && handed_over_.contains(it->second.owner->pod->id);
     is_closing |= is_inside;
     it = is_inside ? Close(it) : std::next(it);
   }
@@ -280,7 +284,7 @@ TapManager::WantedTaps TapManager::HostTaps(const WantedTaps& all) {
   }
   WantedTaps wanted;
   for (const auto& [index, tap] : all) {
-    if (tap->owner && handed_over_.contains(tap->owner->pod.id)) {
+    if (tap->owner && handed_over_.contains(tap->owner->pod->id)) {
       // Not to be tapped either when the kernel tells of it again.
       LetGoOf(*tap);
     } else {
@@ -331,7 +335,7 @@ TapManager::OpenTaps::iterator TapManager::Close(OpenTaps::iterator tap) {
   const auto& [index, closing] = *tap;
   if (closing.owner) {
     PODTAP_LOG_INFO("closed tap of {} for pod {}", closing.info.interface_name,
-                    closing.owner->pod.identity.pod_name);
+                    closing.owner->pod->identity.pod_name);
   } else {
     PODTAP_LOG_DEBUG("closed tap of {}", closing.info.interface_name);
   }
@@ -418,7 +422,7 @@ void TapManager::Update(OpenTap& tap, const discovery::WantedTap& wanted) {
         taps_.IsBound(tap.info.id)) {
       tap.owner = wanted.owner;
       PODTAP_LOG_INFO("tapping {} for pod {}{}", wanted.interface_name,
-                      wanted.owner->pod.identity.pod_name,
+                      wanted.owner->pod->identity.pod_name,
                       tap.info.packets_before > 0
                           ? absl::StrFormat("; %d packets went by before", tap.info.packets_before)
                           : "");
@@ -429,9 +433,8 @@ void TapManager::Update(OpenTap& tap, const discovery::WantedTap& wanted) {
     tap.owner = wanted.owner;
   }
   // More may be known of the pod than before, such as a container.
-  if (tap.owner && (tap.info.pod == nullptr || *tap.info.pod != tap.owner->pod.identity)) {
-    tap.info.pod = std::make_shared<const discovery::PodIdentity>(tap.owner->pod.identity);
-    changed = true;
+  if (tap.owner) {
+    changed |= Renew(tap.info.pod, tap.owner->pod);
   }
   if (changed) {
     Publish(tap);
@@ -451,7 +454,7 @@ void TapManager::LeaveOut(const discovery::WantedTap& wanted) {
     return;
   }
   PODTAP_LOG_INFO("not tapping {} of pod {}: {}", wanted.interface_name,
-                  wanted.owner->pod.identity.pod_name, wanted.owner->pod.excluded_because);
+                  wanted.owner->pod->identity.pod_name, wanted.owner->pod->excluded_because);
   LetGoOf(wanted);
   if (found != open_.end()) {
     ++taps_excluded_;

@@ -135,6 +135,8 @@ class TapManager {
     // Proved; absent while no pod is known.
     std::optional<discovery::PodNamespace> owner;
     OneSidedWatch sides;
+    // That had crossed the interface when `sides` was told of them.
+    std::optional<uint64_t> packets;
   };
   using OpenTaps = std::map<uint32_t, OpenTap>;
   // An interface as it was when its tap was let go of.
@@ -150,7 +152,7 @@ class TapManager {
     return inside ? inside->counts() : PodTaps::Counts();
   }
   // Looks at what each tap of a pod has seen, and says which see one direction only.
-  void WatchSides();
+  void WatchSides(const WantedTaps& all);
   void NoteSides(OpenTap& tap, enrichment::Sides sides);
   // Taps pods inside their namespaces that are to be tapped there.
   void UpdateInside(const discovery::View& view);

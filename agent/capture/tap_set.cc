@@ -100,18 +100,20 @@ absl::StatusOr<TapCounters> TapSet::Counters(const TapId& tap) const {
   return program_.ReadCounters(tap.slot);
 }
 
-absl::StatusOr<TapCounters> TapSet::Totals() const {
+absl::StatusOr<AllCounters> TapSet::ReadAll() const {
   // Under the lock: a tap that closes meanwhile would be counted twice or not at all.
   const std::lock_guard lock(mutex_);
-  TapCounters totals = closed_totals_;
+  AllCounters all{.by_tap = {}, .totals = closed_totals_};
+  all.by_tap.reserve(open_.size());
   for (uint32_t slot = 0; slot < PT_MAX_TAPS; ++slot) {
     if (!in_use_[slot]) {
       continue;
     }
     PODTAP_ASSIGN_OR_RETURN(const TapCounters counters, program_.ReadCounters(slot));
-    Add(totals, counters);
+    Add(all.totals, counters);
+    all.by_tap.emplace(TapId{slot, generations_[slot]}, counters);
   }
-  return totals;
+  return all;
 }
 
 void TapSet::RunCloser() {

@@ -10,11 +10,20 @@
 #include <thread>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "agent/capture/capture_program.h"
 #include "agent/capture/packet_tap.h"
 
 namespace podtap::capture {
+
+// As of one moment.
+struct AllCounters {
+  // Of the taps that are open or being closed.
+  absl::flat_hash_map<TapId, TapCounters> by_tap;
+  // Sums over these and all that were closed since the start.
+  TapCounters totals{};
+};
 
 // Thread-safe. Borrows the program.
 class TapSet {
@@ -44,8 +53,8 @@ class TapSet {
 
   // Of one tap. kNotFound when it is closed.
   absl::StatusOr<TapCounters> Counters(const TapId& tap) const;
-  // Sums over open and closed taps since the start.
-  absl::StatusOr<TapCounters> Totals() const;
+  // Of all. A system call for each tap: whoever needs several of them asks once.
+  absl::StatusOr<AllCounters> ReadAll() const;
 
  private:
   void RunCloser();

@@ -46,8 +46,8 @@ std::optional<OpenNamespace> Open(const Pod& pod) {
   return OpenNamespace{.fd = std::move(fd), .device = status.st_dev, .inode = status.st_ino};
 }
 
-std::optional<PodNamespace> Look(const Pod& pod, Rtnl& rtnl) {
-  const std::optional<OpenNamespace> open = Open(pod);
+std::optional<PodNamespace> Look(const SharedPod& pod, Rtnl& rtnl) {
+  const std::optional<OpenNamespace> open = Open(*pod);
   if (!open) {
     return std::nullopt;
   }
@@ -62,7 +62,7 @@ std::optional<PodNamespace> Look(const Pod& pod, Rtnl& rtnl) {
 
 // The namespace that was found, or nothing.
 std::optional<OpenNamespace> OpenAgain(const PodNamespace& owner) {
-  std::optional<OpenNamespace> open = Open(owner.pod);
+  std::optional<OpenNamespace> open = Open(*owner.pod);
   if (open && (open->device != owner.device || open->inode != owner.inode)) {
     open.reset();
   }
@@ -76,13 +76,13 @@ absl::Status Enter(OpenNamespace open) {
 
 }  // namespace
 
-std::vector<PodNamespace> FindNamespaces(const std::vector<Pod>& pods, Rtnl& rtnl,
+std::vector<PodNamespace> FindNamespaces(const std::vector<SharedPod>& pods, Rtnl& rtnl,
                                          const std::function<void()>& between) {
   std::vector<PodNamespace> result;
   struct stat own {};
   ::stat("/proc/self/ns/net", &own);
-  for (const Pod& pod : pods) {
-    if (pod.host_network || pod.namespace_path.empty()) {
+  for (const SharedPod& pod : pods) {
+    if (pod->host_network || pod->namespace_path.empty()) {
       continue;
     }
     between();

@@ -13,7 +13,7 @@ namespace podtap::discovery {
 
 // A pod with a network namespace of its own.
 struct PodNamespace {
-  Pod pod;
+  SharedPod pod;
   // (device, inode) of the namespace. Inodes are reused at once after a namespace is gone: an
   // identity only together with the pod's id.
   uint64_t device = 0;
@@ -27,7 +27,7 @@ struct PodNamespace {
 // out. Of two pods in one namespace the first stays. `between` is called before each pod: all of
 // them together take a while.
 std::vector<PodNamespace> FindNamespaces(
-    const std::vector<Pod>& pods, Rtnl& rtnl, const std::function<void()>& between = [] {});
+    const std::vector<SharedPod>& pods, Rtnl& rtnl, const std::function<void()>& between = [] {});
 
 // Proves that the interface leads to the pod's namespace. Ids are reused at once, and so are
 // inodes; but while a namespace is open it can't go, and its id stays its own, so an interface that

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -40,6 +42,29 @@ struct Pod {
 
   friend bool operator==(const Pod&, const Pod&) = default;
 };
+
+// As it is handed on: every look and every tap of the pod knows it.
+using SharedPod = std::shared_ptr<const Pod>;
+
+inline std::vector<SharedPod> Share(std::vector<Pod> pods) {
+  std::vector<SharedPod> shared;
+  shared.reserve(pods.size());
+  for (Pod& pod : pods) {
+    shared.push_back(std::make_shared<const Pod>(std::move(pod)));
+  }
+  return shared;
+}
+
+// Keeps the pod.
+inline std::shared_ptr<const PodIdentity> IdentityOf(const SharedPod& pod) {
+  return {pod, &pod->identity};
+}
+
+// Takes over what is known of the pod by now. Whether that is another thing than before.
+inline bool Renew(std::shared_ptr<const PodIdentity>& known, const SharedPod& pod) {
+  std::shared_ptr<const PodIdentity> before = std::exchange(known, IdentityOf(pod));
+  return before != known && (before == nullptr || *before != *known);
+}
 
 struct PodList {
   std::vector<Pod> pods;

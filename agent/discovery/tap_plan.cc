@@ -32,7 +32,8 @@ std::vector<WantedTap> PlanTaps(const std::vector<Link>& links,
     }
     WantedTap& tap = wanted.emplace_back(WantedTap{.interface_index = link.index,
                                                    .interface_name = link.name,
-                                                   .namespace_id = *link.peer_namespace_id});
+                                                   .namespace_id = *link.peer_namespace_id,
+                                                   .packets = link.packets});
     const auto owner =
         std::find_if(namespaces.begin(), namespaces.end(),
                      [&](const PodNamespace& pod) { return pod.namespace_id == tap.namespace_id; });

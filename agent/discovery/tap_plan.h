@@ -17,6 +17,8 @@ struct WantedTap {
   std::string interface_name;
   // Of the namespace at the interface's other end, at the time of the look.
   int32_t namespace_id = -1;
+  // That have crossed the interface, see Link.
+  uint64_t packets = 0;
   // Whose the tap is, as far as the look can tell; absent while no pod is known behind the
   // interface. An id may be given to another namespace in the middle of a look: see LeadsTo().
   std::optional<PodNamespace> owner;

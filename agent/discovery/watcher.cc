@@ -34,19 +34,19 @@ void TakeOver(const std::vector<Link>& later, std::vector<Link>& links) {
   }
 }
 
-std::vector<UntappedPod> Untapped(const std::vector<Pod>& pods,
+std::vector<UntappedPod> Untapped(const std::vector<SharedPod>& pods,
                                   const absl::flat_hash_set<std::string>& placed) {
   using Reason = UntappedPod::Reason;
   std::vector<UntappedPod> untapped;
-  for (const Pod& pod : pods) {
-    if (!pod.excluded_because.empty()) {
-      untapped.push_back({pod.identity, Reason::kExcluded, pod.excluded_because});
-    } else if (pod.host_network) {
-      untapped.push_back({pod.identity, Reason::kHostNetwork});
-    } else if (pod.namespace_path.empty()) {
-      untapped.push_back({pod.identity, Reason::kNoNamespace});
-    } else if (!placed.contains(pod.id)) {
-      untapped.push_back({pod.identity, Reason::kNoInterface});
+  for (const SharedPod& pod : pods) {
+    if (!pod->excluded_because.empty()) {
+      untapped.push_back({pod->identity, Reason::kExcluded, pod->excluded_because});
+    } else if (pod->host_network) {
+      untapped.push_back({pod->identity, Reason::kHostNetwork});
+    } else if (pod->namespace_path.empty()) {
+      untapped.push_back({pod->identity, Reason::kNoNamespace});
+    } else if (!placed.contains(pod->id)) {
+      untapped.push_back({pod->identity, Reason::kNoInterface});
     }
   }
   return untapped;
@@ -208,12 +208,13 @@ absl::Status Watcher::TakeList() {
     return absl::OkStatus();
   }
   listed_ = *std::move(list);
-  pods_ = listed_;
   labels_left_out_ = 0;
-  for (Pod& pod : pods_.pods) {
+  std::vector<Pod> pods = listed_.pods;
+  for (Pod& pod : pods) {
     pod.excluded_because = selection_.ReasonToExclude(pod.identity);
     labels_left_out_ += DescribePod(pod.identity);
   }
+  pods_ = Share(std::move(pods));
   return absl::OkStatus();
 }
 
@@ -233,9 +234,9 @@ void Watcher::FindOwners() {
   }
   // A source that fails has its pods of before, and is complained of by the next look.
   TakeList().IgnoreError();
-  std::vector<Pod> candidates;
-  for (const Pod& pod : pods_.pods) {
-    if (!placed_.contains(pod.id)) {
+  std::vector<SharedPod> candidates;
+  for (const SharedPod& pod : pods_) {
+    if (!placed_.contains(pod->id)) {
       candidates.push_back(pod);
     }
   }
@@ -276,22 +277,22 @@ absl::Status Watcher::Look() {
   PODTAP_ASSIGN_OR_RETURN(std::vector<Link> links, rtnl_.Links());
   PODTAP_ASSIGN_OR_RETURN(view.node_addresses, rtnl_.Addresses());
   // An interface that appears meanwhile does not wait to be tapped.
-  view.pods = FindNamespaces(pods_.pods, rtnl_, [this] { DrainEvents(drained_ns_); });
+  view.pods = FindNamespaces(pods_, rtnl_, [this] { DrainEvents(drained_ns_); });
   TakeOver(fresh_links_, links);
   view.taps = PlanTaps(links, view.pods);
   placed_.clear();
   for (const WantedTap& tap : view.taps) {
     if (tap.owner) {
-      placed_.insert(tap.owner->pod.id);
+      placed_.insert(tap.owner->pod->id);
     }
   }
   owned_links_.clear();
   NoteOwners(view.taps);
-  view.untapped = Untapped(pods_.pods, placed_);
+  view.untapped = Untapped(pods_, placed_);
   // Only a source that tells of changes hears of pods late.
   has_unmatched_ = source_->changed_fd() >= 0 && HasUnmatched(view.taps);
-  view.namespaces_left_out = pods_.left_out;
-  view.pods_cut = pods_.cut;
+  view.namespaces_left_out = listed_.left_out;
+  view.pods_cut = listed_.cut;
   has_looked_ = true;
   handlers_.on_view(view);
   return listed;

@@ -142,8 +142,8 @@ class Watcher {
   int64_t drained_ns_ = 0;
   // As the source gave it, when it could be asked.
   PodList listed_;
-  // The same, described.
-  PodList pods_;
+  // The same pods, described.
+  std::vector<SharedPod> pods_;
   // Of these pods, for lack of room.
   uint64_t labels_left_out_ = 0;
   // Ids of pods that had an interface in the newest look.

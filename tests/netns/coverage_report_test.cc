@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "tests/support/change_pod.h"
 #include "tests/support/netns.h"
 
 namespace podtap::testing {
@@ -51,11 +52,11 @@ class CoverageReportTest : public ::testing::Test {
     return {.interface_index = link.index,
             .interface_name = link.name,
             .namespace_id = link.peer_namespace_id.value(),
-            .owner = FindNamespaces({pod}, rtnl).at(0)};
+            .owner = FindNamespaces(discovery::Share({pod}), rtnl).at(0)};
   }
   v1::AgentStatus Status() {
     v1::AgentStatus status;
-    report_.AddTo(status);
+    report_.AddTo(status, taps_.ReadAll().value());
     return status;
   }
   // Of the one pod that there is.
@@ -71,7 +72,7 @@ class CoverageReportTest : public ::testing::Test {
   capture::TapSet taps_{program_, [](capture::TapId) {}};
   TapActivity activity_;
   TapManager manager_{taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_};
-  CoverageReport report_{taps_, directory_, activity_, manager_, clock_};
+  CoverageReport report_{directory_, activity_, manager_, clock_};
 };
 
 TEST_F(CoverageReportTest, ATappedPodHasItsInterfaceUntilItIsNotListed) {
@@ -125,9 +126,9 @@ TEST_F(CoverageReportTest, AnInterfaceThatWentDuringTheLookIsNone) {
 TEST_F(CoverageReportTest, AnInterfaceOfAPodThatIsLeftOutIsNotMissed) {
   const PodNetns pod("excluded");
   WantedTap wanted = Wanted(pod);
-  wanted.owner->pod.excluded_because = "because";
+  ChangePod(*wanted.owner, [](Pod& changed) { changed.excluded_because = "because"; });
   manager_.OnView({.taps = {wanted},
-                   .untapped = {{.identity = wanted.owner->pod.identity,
+                   .untapped = {{.identity = wanted.owner->pod->identity,
                                  .reason = UntappedPod::Reason::kExcluded,
                                  .exclusion = "because"}}});
   const v1::PodCoverage coverage = Only();
@@ -154,7 +155,7 @@ TEST_F(CoverageReportTest, PodsBeyondTheBoundAreCounted) {
 TEST_F(CoverageReportTest, WhatIsFrozenOutlivesTheTaps) {
   const PodNetns pod("frozen");
   manager_.OnView({.taps = {Wanted(pod)}});
-  report_.Freeze();
+  report_.Freeze(taps_.ReadAll().value());
   taps_.CloseAll();
   EXPECT_EQ(Only().interfaces_size(), 1);
 }
@@ -167,7 +168,8 @@ TEST_F(CoverageReportTest, InterfacesBeyondTheBoundAreTappedAndNotListed) {
     const std::string name = absl::StrFormat("%sx%d", pod.host_interface().substr(0, 12), i);
     RunCommand(
         absl::StrFormat("ip link add %s type veth peer name more%d netns %s", name, i, pod.name()));
-    for (const discovery::Link& link : rtnl.Links().value()) {
+    const std::vector<discovery::Link> links = rtnl.Links().value();
+    for (const discovery::Link& link : links) {
       if (link.name == name) {
         WantedTap more = view.taps[0];
         more.interface_index = link.index;

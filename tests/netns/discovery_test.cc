@@ -16,6 +16,7 @@
 #include "agent/discovery/netns_source.h"
 #include "agent/discovery/watcher.h"
 #include "common/text.h"
+#include "tests/support/change_pod.h"
 #include "tests/support/netns.h"
 #include "tests/support/wait.h"
 
@@ -36,7 +37,7 @@ constexpr char kDirectory[] = "/run/netns";
 std::vector<std::string> TapsOf(const std::vector<WantedTap>& taps, const std::string& pod) {
   std::vector<std::string> names;
   for (const WantedTap& tap : taps) {
-    if (tap.owner && tap.owner->pod.identity.pod_name == pod) {
+    if (tap.owner && tap.owner->pod->identity.pod_name == pod) {
       names.push_back(tap.interface_name);
     }
   }
@@ -50,7 +51,7 @@ std::vector<WantedTap> LookOnce() {
   EXPECT_TRUE(links.ok()) << links.status();
   const absl::StatusOr<PodList> list = NetnsSource(kDirectory).List();
   EXPECT_TRUE(list.ok()) << list.status();
-  return discovery::PlanTaps(*links, FindNamespaces(list->pods, *rtnl));
+  return discovery::PlanTaps(*links, FindNamespaces(discovery::Share(list->pods), *rtnl));
 }
 
 TEST(DiscoveryTest, FindsThePodsInterfaceThoughEveryPodsEth0HasTheSameIndex) {
@@ -108,7 +109,8 @@ TEST(DiscoveryTest, APathThroughAProcessCountsOnlyWhileThatProcessLivesThere) {
       .holder = discovery::NamespaceHolder{.process = *process, .inode = *inode}};
   absl::StatusOr<Rtnl> rtnl = Rtnl::Open();
   ASSERT_TRUE(rtnl.ok() && rtnl->Links().ok());
-  const std::vector<discovery::PodNamespace> found = FindNamespaces({right}, *rtnl);
+  const std::vector<discovery::PodNamespace> found =
+      FindNamespaces(discovery::Share({right}), *rtnl);
   ASSERT_THAT(found, ::testing::SizeIs(1));
   EXPECT_TRUE(discovery::LeadsTo(web.host_interface_index(), found[0], *rtnl));
   // As after the id was given to another process, or this one moved.
@@ -118,9 +120,9 @@ TEST(DiscoveryTest, APathThroughAProcessCountsOnlyWhileThatProcessLivesThere) {
            [](auto& holder) { ++holder.inode; }}) {
     discovery::Pod wrong = right;
     change(*wrong.holder);
-    EXPECT_THAT(FindNamespaces({wrong}, *rtnl), ::testing::IsEmpty());
+    EXPECT_THAT(FindNamespaces(discovery::Share({wrong}), *rtnl), ::testing::IsEmpty());
     discovery::PodNamespace owner = found[0];
-    change(*owner.pod.holder);
+    ChangePod(owner, [&](discovery::Pod& pod) { change(*pod.holder); });
     EXPECT_FALSE(discovery::LeadsTo(web.host_interface_index(), owner, *rtnl));
   }
 }
@@ -204,7 +206,7 @@ TEST(DiscoveryTest, WhatIsNoNamespaceIsLeftOut) {
   ASSERT_TRUE(list.ok());
   EXPECT_EQ(list->pods.size(), 3u);
   EXPECT_EQ(list->left_out, 0u);
-  EXPECT_THAT(FindNamespaces(list->pods, *rtnl), ::testing::IsEmpty());
+  EXPECT_THAT(FindNamespaces(discovery::Share(list->pods), *rtnl), ::testing::IsEmpty());
   std::filesystem::remove_all(directory);
   const absl::StatusOr<PodList> missing = NetnsSource(directory.string()).List();
   ASSERT_TRUE(missing.ok());

@@ -16,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "agent/capture/tap_counters.h"
 #include "agent/tap_manager.h"
+#include "tests/support/change_pod.h"
 #include "tests/support/netns.h"
 #include "tests/support/wait.h"
 
@@ -52,7 +53,7 @@ std::vector<PodNamespace> Find(const std::vector<std::string>& names) {
   Rtnl rtnl = Rtnl::Open().value();
   // Lets the kernel give ids to the namespaces.
   EXPECT_TRUE(rtnl.Links().ok());
-  return FindNamespaces(pods, rtnl);
+  return FindNamespaces(discovery::Share(pods), rtnl);
 }
 
 // A namespace whose only interface is a macvlan over one end of a pair in the host's.
@@ -259,7 +260,7 @@ TEST_F(PodTapsTest, APodThatIsInAnotherNamespaceByNowIsTappedThere) {
   std::vector<PodNamespace> places = Find({before.name(), after.name()});
   ASSERT_EQ(places.size(), 2u);
   for (PodNamespace& place : places) {
-    place.pod.id = "one pod";
+    ChangePod(place, [](Pod& known) { known.id = "one pod"; });
   }
   PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
   inside.Update(Wishes({places[0]}, true));
@@ -288,7 +289,7 @@ TEST_F(PodTapsTest, ANamespaceThatIsKnownByAnotherPathIsTappedAgainAtOnce) {
   const std::string other = path + "-too";
   RunCommand(absl::StrFormat("touch %2$s && mount --bind %1$s %2$s", path, other));
   std::vector<PodNamespace> found = Find({pod.name()});
-  found.at(0).pod.namespace_path = other;
+  ChangePod(found.at(0), [&](Pod& known) { known.namespace_path = other; });
   ManualClock clock;
   PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock);
   for (int i = 0; i < 12; ++i) {
@@ -299,7 +300,7 @@ TEST_F(PodTapsTest, ANamespaceThatIsKnownByAnotherPathIsTappedAgainAtOnce) {
   EXPECT_EQ(Taps().size(), 1u);
   RunCommand(absl::StrFormat("umount %1$s && rm %1$s", other));
   EXPECT_TRUE(WaitUntil([&] { return Taps().empty(); }));
-  found.at(0).pod.namespace_path = path;
+  ChangePod(found.at(0), [&](Pod& known) { known.namespace_path = path; });
   inside.Update(Wishes(found, true));
   EXPECT_THAT(Names(), ElementsAre(Pair("eth0", pod.name())));
 }
@@ -423,14 +424,14 @@ TEST_F(LoopbackTapsTest, ItIsAnExtraOfWhateverElseIsTapped) {
 TEST_F(LoopbackTapsTest, WhoIsLeftOutIsNotEnteredAndNobodyWithoutTheWish) {
   const PodNetns pod("out");
   View view = Look({pod.name()});
-  view.pods[0].pod.excluded_because = "it is told so";
+  ChangePod(view.pods[0], [](Pod& known) { known.excluded_because = "it is told so"; });
   view.taps.clear();
   TapManager wished(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,
                     {.loopback = true});
   wished.OnView(view);
   EXPECT_THAT(Described(), IsEmpty());
   TapManager unwished(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_);
-  view.pods[0].pod.excluded_because.clear();
+  ChangePod(view.pods[0], [](Pod& known) { known.excluded_because.clear(); });
   unwished.OnView(view);
   EXPECT_THAT(Described(), IsEmpty());
 }
@@ -473,7 +474,7 @@ TEST_F(ChoiceTest, WhoIsLeftOutIsNotEntered) {
   const MacvlanPod macvlan("mac", "10.98.9.2/24");
   View view = Look({pair.name(), macvlan.name()});
   for (PodNamespace& pod : view.pods) {
-    pod.pod.excluded_because = "it is told so";
+    ChangePod(pod, [](Pod& known) { known.excluded_because = "it is told so"; });
   }
   for (const PodNetnsMode mode : {PodNetnsMode::kFallback, PodNetnsMode::kAlways}) {
     TapManager manager(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,

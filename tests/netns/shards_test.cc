@@ -138,7 +138,7 @@ class ShardsTest : public ::testing::Test {
   // What was lost, and why, for a message.
   std::string Losses() const {
     std::string text;
-    for (const CounterValue& value : capture::NameCounters(taps_.Totals().value())) {
+    for (const CounterValue& value : capture::NameCounters(taps_.ReadAll().value().totals)) {
       if (value.is_loss && value.count > 0) {
         absl::StrAppend(&text, " ", std::string(value.name), "=", value.count);
       }
@@ -206,7 +206,7 @@ TEST_F(ShardsTest, TapsComeAndGoAndTheLedgerIsAskedForWhileRequestsFlow) {
 
   EXPECT_EQ(events_.Of(tap), static_cast<uint64_t>(kConnections) * kRequests)
       << "lost:" << Losses();
-  const capture::TapCounters totals = taps_.Totals().value();
+  const capture::TapCounters totals = taps_.ReadAll().value().totals;
   EXPECT_EQ(Count(LedgerStage::kCapture, "records_read"), totals[PT_TALLY_RECORDS].count());
   EXPECT_EQ(Count(LedgerStage::kPairing, "exchanges_sent"),
             Count(LedgerStage::kEnrichment, "exchanges"));

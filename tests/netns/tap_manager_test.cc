@@ -17,6 +17,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "agent/discovery/netns_source.h"
+#include "tests/support/change_pod.h"
 #include "tests/support/fake_source.h"
 #include "tests/support/netns.h"
 #include "tests/support/wait.h"
@@ -103,7 +104,7 @@ class TapManagerTest : public ::testing::Test {
                      .interface_name = link.name,
                      .namespace_id = link.peer_namespace_id.value()};
     if (owner) {
-      const std::vector<PodNamespace> found = FindNamespaces({*owner}, rtnl);
+      const std::vector<PodNamespace> found = FindNamespaces(discovery::Share({*owner}), rtnl);
       EXPECT_EQ(found.size(), 1u);
       wanted.owner = found.at(0);
     }
@@ -261,7 +262,7 @@ TEST_F(TapManagerTest, ARenamedInterfaceKeepsItsTap) {
   ASSERT_NE(tap, nullptr);
   WantedTap wanted = Wanted(pod, MakePod(pod));
   wanted.interface_name = "another";
-  wanted.owner->pod.identity.labels = {{"app", "web"}};
+  ChangePod(*wanted.owner, [](Pod& known) { known.identity.labels = {{"app", "web"}}; });
   manager_.OnView({.taps = {wanted}});
   ASSERT_NE(TapOf("another"), nullptr);
   EXPECT_EQ(TapOf("another")->id, tap->id);
@@ -284,7 +285,7 @@ TEST_F(TapManagerTest, APodThatIsLeftOutIsNotTapped) {
   const PodNetns old("old");
   const auto wanted = [&](const PodNetns& netns, const std::string& reason) {
     WantedTap tap = Wanted(netns, MakePod(netns));
-    tap.owner->pod.excluded_because = reason;
+    ChangePod(*tap.owner, [&](Pod& known) { known.excluded_because = reason; });
     return tap;
   };
   // One is tapped before its pod is known, the other is there when the agent comes.
@@ -317,7 +318,7 @@ TEST_F(TapManagerTest, ThatAPodIsLeftOutIsProvedToo) {
   const PodNetns pod("watched");
   const PodNetns other("left-out");
   WantedTap wrong = Wanted(pod, MakePod(other));
-  wrong.owner->pod.excluded_because = "by a rule";
+  ChangePod(*wrong.owner, [](Pod& known) { known.excluded_because = "by a rule"; });
   wrong.owner->namespace_id = wrong.namespace_id;
   manager_.OnView({.taps = {Wanted(pod)}});
   manager_.OnView({.taps = {wrong}});

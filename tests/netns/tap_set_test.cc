@@ -40,7 +40,7 @@ class TapSetTest : public ::testing::Test {
 };
 
 uint64_t Packets(const TapSet& taps) {
-  const capture::TapCounters totals = taps.Totals().value();
+  const capture::TapCounters totals = taps.ReadAll().value().totals;
   uint64_t sum = 0;
   for (size_t reason = 0; reason < PT_COUNT_REASONS; ++reason) {
     sum += totals[reason].count();

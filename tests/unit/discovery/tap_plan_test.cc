@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -22,9 +23,10 @@ Link Veth(uint32_t index, int32_t peer_namespace_id) {
 }
 
 PodNamespace Pod(const std::string& name, int32_t id) {
-  return {.pod = {.id = name,
-                  .identity = {.namespace_name = "netns", .pod_name = name},
-                  .namespace_path = "/run/netns/" + name},
+  return {.pod = std::make_shared<const discovery::Pod>(
+              discovery::Pod{.id = name,
+                             .identity = {.namespace_name = "netns", .pod_name = name},
+                             .namespace_path = "/run/netns/" + name}),
           .device = 4,
           .inode = 1000 + static_cast<uint64_t>(id),
           .namespace_id = id};
@@ -37,7 +39,7 @@ std::vector<Brief> Plan(const std::vector<Link>& links, const std::vector<PodNam
   std::vector<Brief> taps;
   for (const WantedTap& tap : PlanTaps(links, pods)) {
     EXPECT_EQ(tap.interface_name, "veth" + std::to_string(tap.interface_index));
-    taps.emplace_back(tap.interface_index, tap.namespace_id, tap.owner ? tap.owner->pod.id : "-");
+    taps.emplace_back(tap.interface_index, tap.namespace_id, tap.owner ? tap.owner->pod->id : "-");
   }
   return taps;
 }
