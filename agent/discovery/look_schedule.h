@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 namespace podtap::discovery {
 
@@ -22,6 +23,11 @@ class LookSchedule {
   static constexpr int64_t kMatchForNs = 2'000'000'000;
   static constexpr int64_t kLateMatchEveryNs = 250'000'000;
   static constexpr int64_t kLateMatchForNs = 15'000'000'000;
+  // The pods' namespaces are looked at again after so long at the latest. What becomes of them is
+  // told by reports of interfaces, ids and files, and by the source: without any of these for some
+  // seconds the newest answer holds.
+  static constexpr int64_t kNamespacesForNs = 30'000'000'000;
+  static constexpr int64_t kNamespacesSettleNs = 4'000'000'000;
   // Between the end of a look and the next: in proportion, so that looking takes at most a quarter
   // of the time.
   static constexpr int64_t kLeastGapNs = 5'000'000;
@@ -44,6 +50,16 @@ class LookSchedule {
     due_ns_ = std::max(end_ns + every_ns, earliest_ns_);
   }
 
+  // Whether a look that begins now has to ask for the pods' namespaces.
+  bool needs_namespaces(int64_t now_ns) const {
+    return !namespaces_ns_ || *namespaces_ns_ < changed_ns_ + kNamespacesSettleNs ||
+           now_ns >= *namespaces_ns_ + kNamespacesForNs;
+  }
+  // It began to.
+  void OnNamespaces(int64_t now_ns) { namespaces_ns_ = now_ns; }
+  // There are other pods than before.
+  void OnPods() { namespaces_ns_.reset(); }
+
   // When the next look is due; at once before the first.
   int64_t due_ns() const { return due_ns_; }
 
@@ -51,6 +67,7 @@ class LookSchedule {
   int64_t due_ns_ = 0;
   int64_t earliest_ns_ = 0;
   int64_t changed_ns_ = -kLateMatchForNs;
+  std::optional<int64_t> namespaces_ns_;
 };
 
 }  // namespace podtap::discovery

@@ -109,7 +109,11 @@ bool LeadsTo(uint32_t interface_index, const PodNamespace& owner, Rtnl& rtnl) {
          (*link)->peer_namespace_id == *id;
 }
 
-bool IsThere(const PodNamespace& owner) { return OpenAgain(owner).has_value(); }
+bool IsThere(const PodNamespace& owner) {
+  struct stat status;
+  return ::stat(owner.pod->namespace_path.c_str(), &status) == 0 && status.st_dev == owner.device &&
+         status.st_ino == owner.inode;
+}
 
 absl::Status RunInside(const PodNamespace& owner, const std::function<void()>& body) {
   std::optional<OpenNamespace> open = OpenAgain(owner);

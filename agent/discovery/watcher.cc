@@ -215,6 +215,7 @@ absl::Status Watcher::TakeList() {
     labels_left_out_ += DescribePod(pod.identity);
   }
   pods_ = Share(std::move(pods));
+  schedule_.OnPods();
   return absl::OkStatus();
 }
 
@@ -276,8 +277,12 @@ absl::Status Watcher::Look() {
   fresh_links_.clear();
   PODTAP_ASSIGN_OR_RETURN(std::vector<Link> links, rtnl_.Links());
   PODTAP_ASSIGN_OR_RETURN(view.node_addresses, rtnl_.Addresses());
-  // An interface that appears meanwhile does not wait to be tapped.
-  view.pods = FindNamespaces(pods_, rtnl_, [this] { DrainEvents(drained_ns_); });
+  if (const int64_t now_ns = clock_.MonotonicNs(); schedule_.needs_namespaces(now_ns)) {
+    schedule_.OnNamespaces(now_ns);
+    // An interface that appears meanwhile does not wait to be tapped.
+    namespaces_ = FindNamespaces(pods_, rtnl_, [this] { DrainEvents(drained_ns_); });
+  }
+  view.pods = namespaces_;
   TakeOver(fresh_links_, links);
   view.taps = PlanTaps(links, view.pods);
   placed_.clear();

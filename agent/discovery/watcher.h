@@ -144,6 +144,8 @@ class Watcher {
   PodList listed_;
   // The same pods, described.
   std::vector<SharedPod> pods_;
+  // Theirs, when they were asked for last.
+  std::vector<PodNamespace> namespaces_;
   // Of these pods, for lack of room.
   uint64_t labels_left_out_ = 0;
   // Ids of pods that had an interface in the newest look.

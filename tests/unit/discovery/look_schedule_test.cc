@@ -52,6 +52,45 @@ TEST(LookScheduleTest, InterfacesWithoutAPodAreLookedAtForLonger) {
   EXPECT_EQ(schedule.due_ns(), too_late + LookSchedule::kSlowNs);
 }
 
+TEST(LookScheduleTest, NamespacesAreAskedForUntilAllIsQuietAndNowAndThen) {
+  LookSchedule schedule = AtRest();
+  EXPECT_TRUE(schedule.needs_namespaces(kStart));
+  schedule.OnNamespaces(kStart);
+  EXPECT_FALSE(schedule.needs_namespaces(kStart + kMs));
+  const int64_t changed = kStart + 1'000 * kMs;
+  schedule.OnChange(changed);
+  EXPECT_TRUE(schedule.needs_namespaces(changed));
+  // A file may stand for no namespace yet.
+  schedule.OnNamespaces(changed + LookSchedule::kNamespacesSettleNs - 1);
+  EXPECT_TRUE(schedule.needs_namespaces(changed + LookSchedule::kNamespacesSettleNs));
+  const int64_t settled = changed + LookSchedule::kNamespacesSettleNs;
+  schedule.OnNamespaces(settled);
+  EXPECT_FALSE(schedule.needs_namespaces(settled + LookSchedule::kNamespacesForNs - 1));
+  EXPECT_TRUE(schedule.needs_namespaces(settled + LookSchedule::kNamespacesForNs));
+  schedule.OnPods();
+  EXPECT_TRUE(schedule.needs_namespaces(settled));
+}
+
+// The slow look that follows the last change comes late enough.
+TEST(LookScheduleTest, NamespacesAreAskedForInTheFirstSlowLook) {
+  LookSchedule schedule = AtRest();
+  const int64_t changed = kStart + 1'000 * kMs;
+  schedule.OnChange(changed);
+  int64_t now = changed;
+  for (int looks = 0; looks < 100; ++looks) {
+    schedule.OnNamespaces(now);
+    schedule.OnLook(now, now + kMs, false);
+    now = schedule.due_ns();
+    if (now >= changed + LookSchedule::kSlowNs) {
+      break;
+    }
+  }
+  EXPECT_TRUE(schedule.needs_namespaces(now));
+  schedule.OnNamespaces(now);
+  schedule.OnLook(now, now + kMs, false);
+  EXPECT_FALSE(schedule.needs_namespaces(schedule.due_ns()));
+}
+
 // However many changes there are, looking takes at most a quarter of the time.
 TEST(LookScheduleTest, AFloodOfChangesIsAnsweredByFewLooks) {
   LookSchedule schedule = AtRest();
