@@ -193,7 +193,11 @@ absl::Status CheckInterfaces(const std::vector<Pod>& pods, const InsidePolicy& i
   PODTAP_ASSIGN_OR_RETURN(const std::vector<discovery::Link> links, rtnl.Links());
   const std::vector<discovery::PodNamespace> namespaces =
       discovery::FindNamespaces(discovery::Share(pods), rtnl);
-  const std::vector<discovery::WantedTap> taps = discovery::PlanTaps(links, namespaces);
+  // An agent that enters all pods leaves the host's interfaces alone.
+  const bool is_always_inside = inside.interfaces == PodNetnsMode::kAlways;
+  const std::vector<discovery::WantedTap> taps = is_always_inside
+                                                     ? std::vector<discovery::WantedTap>()
+                                                     : discovery::PlanTaps(links, namespaces);
   Lines interfaces(findings, "interface");
   for (const discovery::WantedTap& tap : taps) {
     if (tap.owner && !tap.owner->pod->excluded_because.empty()) {
@@ -225,7 +229,7 @@ absl::Status CheckInterfaces(const std::vector<Pod>& pods, const InsidePolicy& i
         [](const discovery::PodNamespace& found) { return found.pod->excluded_because.empty(); });
     findings.Ok("loopback", absl::StrFormat("pods that are tapped on it: %d", watched));
   }
-  if (taps.empty()) {
+  if (taps.empty() && !is_always_inside) {
     findings.Warn("interface",
                   "none of the host's leads to a pod; the agent waits for one (is it in "
                   "the host's network namespace?)");

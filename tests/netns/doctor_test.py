@@ -65,6 +65,15 @@ class Doctor(unittest.TestCase):
             self.assertIn("CAP_SYS_ADMIN", texts(findings, "ok", "capabilities")[0])
             self.assertEqual(texts(findings, "ok", "loopback"),
                              ["pods that are tapped on it: 1"])
+            exit_code, findings, err = doctor("--discovery", "netns", "--pod-netns", "always",
+                                              "--include-pod", watched.netns("web"),
+                                              privileges=ENTERING)
+            self.assertEqual((exit_code, err), (0, ""), findings)
+            self.assertIn(f"{web} is tapped inside its network namespace",
+                          texts(findings, "ok", "pod"))
+            # What leads to the pods is not tapped, nor missed.
+            self.assertEqual([text for level in ("ok", "warn")
+                              for text in texts(findings, level, "interface")], [])
             # Programs of an agent go with it; the doctor's tap went with the doctor.
             with open("/proc/net/packet", encoding="ascii") as file:
                 lo = socket.if_nametoindex("lo")
