@@ -5,6 +5,7 @@ process id. Everything is removed when the context ends, also when a test fails:
 then containerd by its process id.
 """
 
+import base64
 import concurrent.futures
 import ctypes
 import json
@@ -78,6 +79,8 @@ class Runtime:
         self.present = {path for path in ("/var/lib/cni", "/run/containerd")
                         if os.path.exists(path)}
         self.subnet = os.getpid() % 200 + 1
+        # This machine's address in the network `bridge`, once there is a pod in it.
+        self.gateway = f"10.{self.subnet}.90.1"
 
     def __enter__(self):
         adopt_orphans()
@@ -211,11 +214,10 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
     # Pods.
 
     def add_pod(self, name, network="bridge", namespace="shop", labels=None, annotations=None,
-                containers=(("web", SERVER),), settings=None, security=None,
-                name_servers=()):
+                containers=(("web", SERVER),), settings=None, security=None, dns=None):
         """`network` is one of _networks(), or "host"; `settings` are more of each container's
-        config, `security` of the sandbox's security context; without `name_servers` those of this
-        machine are asked."""
+        config, `security` of the sandbox's security context, `dns` its resolver's; without that
+        names are those of this machine."""
         uid = str(uuid.uuid4())
         own = {"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace,
                "io.kubernetes.pod.uid": uid}
@@ -227,7 +229,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
             "log_directory": os.path.join(self.directory, "log"),
             "labels": {**own, **(labels or {})},
             "annotations": annotations or {},
-            "dns_config": {"servers": name_servers},
+            "dns_config": dns or {},
             "linux": {"cgroup_parent": "/" + self.tag, "security_context": {
                 "namespace_options": {"network": "NODE" if is_host else "POD"},
                 **(security or {})}}}
@@ -272,6 +274,12 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
         """What the runtime says of a container, and the id of its process."""
         status = self.call("ContainerStatus", {"container_id": container_id, "verbose": True})
         return status["status"], json.loads(status["info"]["info"]).get("pid")
+
+    def run_in_container(self, container_id, *command):
+        """Exit code and output of a program of the container's image."""
+        done = self.call("ExecSync", {"container_id": container_id, "cmd": command, "timeout": 30})
+        said = b"".join(base64.b64decode(done.get(name, "")) for name in ("stdout", "stderr"))
+        return done.get("exitCode", 0), said.decode(errors="replace")
 
     @staticmethod
     def log_name(pod_name, container):

@@ -1,4 +1,4 @@
-"""What stands for a cluster around the chart's pods: a node's kubelet, names, services.
+"""What stands for a cluster around the chart's pods: a node's kubelet, services.
 
 One node: pods are made in the containerd of a Runtime, with the chart's config maps and secrets.
 """
@@ -11,6 +11,7 @@ import urllib.request
 import yaml
 
 import fleet
+import name_server
 import volumes
 from fields import NotKnown
 from pod_spec import PodSpec
@@ -18,14 +19,19 @@ from pod_spec import PodSpec
 RELEASE = "podtap"
 NAMESPACE = "observability"
 NODE = "node-1"
-# Nobody answers there, which is known at once: what names there are is in /etc/hosts.
-NAME_SERVERS = ["127.0.0.1"]
-CHART = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "helm", "podtap")
+HERE = os.path.dirname(os.path.abspath(__file__))
+CHART = os.path.join(HERE, "..", "..", "helm", "podtap")
+# Values whose manifests are pinned as texts.
+CASES = os.path.join(HERE, "..", "chart", "values")
+# Where a kubelet would look for profiles that pods name.
+SECCOMP_PROFILES = os.path.join(HERE, "seccomp")
 
 
-def render(settings):
-    """The chart's objects with these values, such as {"agent.adminPort": 4272}."""
-    flags = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+def render(case, settings):
+    """The chart's objects with the values of a case, and with these, such as
+    {"agent.adminPort": 4272}."""
+    flags = ["--values", os.path.join(CASES, case + ".yaml")]
+    flags += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     helm = os.path.join(os.environ["PODTAP_CHART_TOOLS"], "bin", "helm")
     text = fleet.run(helm, "template", RELEASE, CHART, "--namespace", NAMESPACE, *flags)
     return [document for document in yaml.safe_load_all(text) if document]
@@ -41,16 +47,16 @@ class RunningPod:
 
 
 class Cluster:
-    """`settings` are values of the chart. Without a runtime there are only the objects."""
+    """`case` and `settings` are values of the chart. Without a runtime, and a name server that its
+    pods ask, there are only the objects."""
 
-    def __init__(self, directory, socket, runtime=None, settings=None):
+    def __init__(self, directory, socket, runtime=None, names=None, settings=None, case="default"):
         self._runtime = runtime
+        self._names = names
         self._directory = os.path.join(directory, "kubelet")
-        self._hosts = {"localhost": "127.0.0.1"}
         self._made = 0
-        # Not known before the first pod has an address.
-        self.host_ip = "127.0.0.1"
-        self.objects = render({"agent.cri.socket": socket, **(settings or {})})
+        self.host_ip = runtime.gateway if runtime else "127.0.0.1"
+        self.objects = render(case, {"agent.cri.socket": socket, **(settings or {})})
 
     def object(self, kind, name):
         found = [one for one in self.objects
@@ -69,6 +75,13 @@ class Cluster:
 
     def field(self, path):
         return {"spec.nodeName": NODE, "status.hostIP": self.host_ip}[path]
+
+    @staticmethod
+    def seccomp_profile(name):
+        path = os.path.join(SECCOMP_PROFILES, name)
+        if not os.path.exists(path):
+            raise NotKnown(f"no seccomp profile {name}")
+        return path
 
     def injected_variables(self):
         """Those of the services of a namespace, which pods get unless they say that they don't want
@@ -92,12 +105,10 @@ class Cluster:
 
     def run_collector(self):
         made = self._run(self.object("StatefulSet", "podtap-collector"))
-        address = made.pod.addresses[0]
         for service in self.objects:
             if service["kind"] == "Service":
-                self._hosts[f"{service['metadata']['name']}.{NAMESPACE}.svc"] = address
-        # The node's address in the pods' network; agents come to know it.
-        self.host_ip = made.pod.run("ip", "-4", "route", "show", "default").split()[2]
+                name = f"{service['metadata']['name']}.{NAMESPACE}.svc"
+                self._names.addresses[name] = made.pod.addresses[0]
         return made
 
     def run_agent(self):
@@ -131,23 +142,18 @@ class Cluster:
         pod = self._runtime.add_pod(
             name, "host" if spec.is_on_host_network else "bridge", namespace=NAMESPACE,
             labels=spec.labels, annotations=spec.annotations, containers=(),
-            security=spec.sandbox_security(), name_servers=NAME_SERVERS)
+            security=spec.sandbox_security(), dns=name_server.settings(
+                self._names.address, NAMESPACE) if spec.asks_cluster_for_names else None)
         made = RunningPod(pod, spec)
         self.start_container(made)
         return made
 
     def start_container(self, made, attempt=0):
         """The pod's container, or another one in its place."""
-        config = made.spec.config(self._hosts_file(made))
+        config = made.spec.config()
         made.container_id = self._runtime.add_container(
             made.pod, made.spec.container, config.pop("command"),
             {**config, "metadata": {"name": made.spec.container, "attempt": attempt}})
-
-    def _hosts_file(self, made):
-        path = os.path.join(self._directory, made.pod.name, "hosts")
-        with open(path, "w", encoding="ascii") as file:
-            file.writelines(f"{address} {name}\n" for name, address in self._hosts.items())
-        return path
 
     def log(self, made):
         return self._runtime.log(made.pod, made.spec.container)

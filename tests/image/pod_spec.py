@@ -1,7 +1,7 @@
 """From the pod specs of manifests to what a kubelet asks of a container runtime for them.
 
 A field that this module does not know is an error, so that nothing a manifest says is left out
-silently. Left out knowingly: /dev/termination-log, and what places a pod on a node.
+silently. Left out knowingly: /dev/termination-log, /etc/hosts, and what places a pod on a node.
 """
 
 import re
@@ -38,7 +38,7 @@ class PodSpec:
         spec.ignore("serviceAccountName", "imagePullSecrets", "priorityClassName", "nodeSelector",
                     "tolerations", "affinity")
         self.is_on_host_network = spec.take("hostNetwork", False)
-        spec.expect("dnsPolicy", "ClusterFirst", "ClusterFirstWithHostNet")
+        self.asks_cluster_for_names = self._take_dns_policy(spec)
         self._namespaces = {"network": "NODE" if self.is_on_host_network else "POD",
                             "pid": "NODE" if spec.take("hostPID", False) else "CONTAINER"}
         self.grace_seconds = spec.take("terminationGracePeriodSeconds", 30)
@@ -51,17 +51,18 @@ class PodSpec:
         self._take_container(Fields(container, name))
 
     def sandbox_security(self):
-        settings = {"namespace_options": self._namespaces}
-        if "seccompProfile" in self._pod_security:
-            settings["seccomp"] = _seccomp(self._pod_security["seccompProfile"])
+        # Whatever the manifest says: the sandbox's own process gets along with the default profile,
+        # and a runtime takes a privileged container into a privileged sandbox only.
+        settings = {"namespace_options": self._namespaces,
+                    "privileged": self._security["privileged"],
+                    "seccomp": {"profile_type": "RuntimeDefault"}}
         if self.group is not None:
             settings["supplemental_groups"] = [self.group]
         return settings
 
-    def config(self, hosts_file):
-        """The container's settings but for its name and log; the name resolver of the cluster is a
-        file here."""
-        mounts = [{"container_path": "/etc/hosts", "host_path": hosts_file}]
+    def config(self):
+        """The container's settings but for its name and log."""
+        mounts = []
         for mount in self._mounts:
             mount = Fields(mount, self.name)
             mounts.append({
@@ -75,6 +76,13 @@ class PodSpec:
             "envs": [{"key": key, "value": value} for key, value in self.environment.items()],
             "mounts": mounts,
             "linux": {"resources": self._resources, "security_context": self._security}}
+
+    def _take_dns_policy(self, spec):
+        policy = spec.take("dnsPolicy", "ClusterFirst")
+        if policy not in ("ClusterFirst", "ClusterFirstWithHostNet"):
+            raise NotKnown(f"dnsPolicy {policy}")
+        # Elsewhere than in the cluster's network the first of them means the node's own names.
+        return policy == "ClusterFirstWithHostNet" or not self.is_on_host_network
 
     def _take_container(self, container):
         self.container = container.take("name")
@@ -136,17 +144,33 @@ class PodSpec:
                                         "drop_capabilities": wanted.take("drop", [])}
             wanted.end()
         # A kubelet leaves a container without a profile unconfined.
-        settings["seccomp"] = _seccomp(security.take("seccompProfile", {"type": "Unconfined"}))
+        settings["seccomp"] = self._seccomp(
+            security.take("seccompProfile", {"type": "Unconfined"}))
+        if "appArmorProfile" in security:
+            settings["apparmor"] = _apparmor(security.take("appArmorProfile"))
         security.end()
         return settings
 
+    def _seccomp(self, profile):
+        profile = Fields(profile, "seccompProfile")
+        kind = profile.take("type")
+        settings = {"profile_type": kind}
+        if kind == "Localhost":
+            settings["localhost_ref"] = self._cluster.seccomp_profile(
+                profile.take("localhostProfile"))
+        elif kind not in ("RuntimeDefault", "Unconfined"):
+            raise NotKnown(f"seccomp profile {kind}")
+        profile.end()
+        return settings
 
-def _seccomp(profile):
-    profile = Fields(profile, "seccompProfile")
+
+def _apparmor(profile):
+    profile = Fields(profile, "appArmorProfile")
     kind = profile.take("type")
     profile.end()
-    if kind not in ("RuntimeDefault", "Unconfined"):
-        raise NotKnown(f"seccomp profile {kind}")
+    # Where there is no AppArmor, a kubelet refuses pods that ask for it.
+    if kind != "Unconfined":
+        raise NotKnown(f"AppArmor profile {kind}")
     return {"profile_type": kind}
 
 

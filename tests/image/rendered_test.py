@@ -1,75 +1,21 @@
 """Agent and collector as the chart renders them, with the image, beside pods of an application."""
 
 import collections
-import contextlib
 import copy
 import os
 import tempfile
 import unittest
 
 import fleet
-from agent_pod_test import share_named_namespaces
 from cluster import NODE, Cluster
+from deployment import BPF, NET_RAW, Deployment
 from fields import NotKnown
 from pod_spec import PodSpec
 from pods_test import ends, get
-from runtime import Runtime
 
 setUpModule = fleet.need_root
 
-BPF, NET_RAW = 39, 13
 NOBODY = 65532
-
-
-class Deployment:
-    """Collector and agent as rendered with `settings`, and two pods of an application."""
-
-    def __init__(self, settings=None):
-        self._settings = settings
-        self._contexts = contextlib.ExitStack()
-
-    def __enter__(self):
-        with contextlib.ExitStack() as stack:
-            share_named_namespaces()
-            watched = stack.enter_context(fleet.Fleet())
-            self.runtime = stack.enter_context(Runtime(watched))
-            self.runtime.import_image(os.environ["PODTAP_IMAGE"])
-            self.cluster = Cluster(
-                self.runtime.directory, self.runtime.socket, self.runtime, self._settings)
-            self.collector = self.cluster.run_collector()
-            self.agent = self.cluster.run_agent()
-            self.cluster.wait_until_ready(self.collector)
-            self.cluster.wait_until_ready(self.agent)
-            self.client = self.runtime.add_pod("client", namespace="office")
-            self.web = self.runtime.add_pod("web")
-            for pod in (self.client, self.web):
-                interface, = pod.host_interfaces()
-                self.wait_for_log(f"tapping {interface} for pod {pod.name}")
-            self._contexts = stack.pop_all()
-        return self
-
-    def __exit__(self, *error):
-        return self._contexts.__exit__(*error)
-
-    def wait_for_log(self, text):
-        try:
-            fleet.wait_for(lambda: text in self.cluster.log(self.agent), text)
-        except AssertionError as error:
-            raise AssertionError(self.cluster.log(self.agent)) from error
-
-    def events(self, *flags):
-        return self.cluster.observe(self.collector, self.agent, *flags)
-
-    def process(self, made):
-        """What the kernel says of a container's process: status, mount of its root, variables."""
-        pid = self.cluster.status(made)[1]
-        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-            status = dict(line.strip().split(":\t", 1) for line in file if ":\t" in line)
-        with open(f"/proc/{pid}/mountinfo", encoding="utf-8") as file:
-            root, = (fields[5] for fields in map(str.split, file) if fields[4] == "/")
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            environment = file.read().decode().split("\0")
-        return status, root.split(","), environment
 
 
 class Rendered(unittest.TestCase):
@@ -171,7 +117,9 @@ class Translation(unittest.TestCase):
                             {"spec": {"initContainers": []}},
                             {"container": {"lifecycle": {}}},
                             {"security": {"procMount": "Unmasked"}},
+                            {"spec": {"dnsPolicy": "Default"}},
                             {"security": {"seccompProfile": {"type": "Localhost"}}},
+                            {"security": {"appArmorProfile": {"type": "RuntimeDefault"}}},
                             {"probe": {"exec": {"command": ["true"]}}},
                             {"volume": {"projected": {}}},
                             {"resources": {"claims": []}}):
