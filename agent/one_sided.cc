@@ -18,7 +18,7 @@ Sides OneSidedWatch::Observe(const SeenPackets& seen, int64_t now_ns) {
     Begin(seen, now_ns);
     return sides_;
   }
-  if (!IsDue(now_ns)) {
+  if (now_ns < due_ns_) {
     return sides_;
   }
   due_ns_ = now_ns + kWindowNs;

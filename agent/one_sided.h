@@ -13,6 +13,8 @@ namespace podtap {
 struct SeenPackets {
   capture::TcpPackets from_pod;
   capture::TcpPackets to_pod;
+  // Of any kind, both ways, as the interface counts them: cheaper to ask for.
+  uint64_t crossed = 0;
 };
 
 // One tap's traffic, judged over windows. A window ends when some seconds have passed and one
@@ -33,8 +35,12 @@ class OneSidedWatch {
 
   // Takes what went by until now. The sides that the tap sees, as far as known by now.
   enrichment::Sides Observe(const SeenPackets& seen, int64_t now_ns);
-  // Whether it is time to call Observe(): more often makes no difference.
-  bool IsDue(int64_t now_ns) const { return now_ns >= due_ns_; }
+  // Whether it is time to look at what went by and to call Observe(), when so many packets have
+  // crossed the interface: more often makes no difference.
+  bool IsDue(uint64_t crossed, int64_t now_ns) const {
+    return due_ns_ == 0 || (now_ns >= due_ns_ && (crossed >= before_.crossed + kManyPackets ||
+                                                  now_ns >= begin_ns_ + kLongestWindowNs));
+  }
 
  private:
   void Begin(const SeenPackets& seen, int64_t now_ns);

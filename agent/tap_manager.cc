@@ -162,17 +162,15 @@ void TapManager::OnNamespaceGone(int32_t namespace_id) {
 void TapManager::WatchSides(const WantedTaps& all) {
   const int64_t now_ns = clock_.MonotonicNs();
   for (auto& [index, tap] : open_) {
-    // Most pods of a node are quiet most of the time, and reading counters costs a system call.
     const auto seen = all.find(index);
-    const bool is_quiet = seen == all.end() || tap.packets == seen->second->packets;
-    if (tap.owner && !is_quiet && tap.sides.IsDue(now_ns)) {
-      tap.packets = seen->second->packets;
+    if (tap.owner && seen != all.end() && tap.sides.IsDue(seen->second->packets, now_ns)) {
       // Only a tap that is open is asked for its counters.
       const absl::StatusOr<capture::TapCounters> counters = taps_.Counters(tap.info.id);
       PODTAP_CHECK(counters.ok());
       using capture::Direction;
       NoteSides(tap, tap.sides.Observe({.from_pod = TcpPacketsOf(*counters, Direction::kFromPod),
-                                        .to_pod = TcpPacketsOf(*counters, Direction::kToPod)},
+                                        .to_pod = TcpPacketsOf(*counters, Direction::kToPod),
+                                        .crossed = seen->second->packets},
                                        now_ns));
     }
   }

@@ -135,8 +135,6 @@ class TapManager {
     // Proved; absent while no pod is known.
     std::optional<discovery::PodNamespace> owner;
     OneSidedWatch sides;
-    // That had crossed the interface when `sides` was told of them.
-    std::optional<uint64_t> packets;
   };
   using OpenTaps = std::map<uint32_t, OpenTap>;
   // An interface as it was when its tap was let go of.

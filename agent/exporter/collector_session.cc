@@ -17,6 +17,9 @@ using std::chrono::steady_clock;
 constexpr uint32_t kProtocolVersion = 1;
 // How soon a stop, an aged batch or a missing acknowledgement is noticed.
 constexpr milliseconds kPollInterval{50};
+// The same when nothing was sent for a while.
+constexpr milliseconds kQuietPollInterval{200};
+constexpr milliseconds kQuietAfter{2'000};
 // For the last status, when the time to stop is up already.
 constexpr milliseconds kFarewellTime{200};
 constexpr int64_t kNsPerSecond = 1'000'000'000;
@@ -145,7 +148,8 @@ absl::Status CollectorSession::Exchange() {
       WriteDue(now);
     }
     PODTAP_RETURN_IF_ERROR(CheckProgress(now));
-    switch (stream_.Wait(kPollInterval)) {
+    const bool is_quiet = in_flight_.empty() && now - sent_ > kQuietAfter;
+    switch (stream_.Wait(is_quiet ? kQuietPollInterval : kPollInterval)) {
       case CollectorStream::Step::kMessage:
         PODTAP_RETURN_IF_ERROR(OnMessage(stream_.message()));
         break;
@@ -239,6 +243,7 @@ void CollectorSession::WriteItem(const LogItem& item, TimePoint now) {
     waiting_since_ = now;
   }
   in_flight_.push_back({item.last_sequence, now});
+  sent_ = now;
   cursor_ = item.last_sequence;
   if (item.dropped()) {
     v1::StreamEventsRequest request;

@@ -136,6 +136,8 @@ class CollectorSession {
     TimePoint sent;
   };
   std::deque<InFlight> in_flight_;
+  // When the newest of them was.
+  TimePoint sent_;
   TimePoint waiting_since_;
   TimePoint writing_since_;
   TimePoint next_status_;

@@ -22,6 +22,12 @@ class OneSidedTest : public ::testing::Test {
     }
     return watch_.Observe(seen_, now_ns_);
   }
+  // Whether it is time, after packets of another kind.
+  bool IsDueAfter(int seconds, uint64_t packets) {
+    now_ns_ += seconds * kSecond;
+    seen_.crossed += packets;
+    return watch_.IsDue(seen_.crossed, now_ns_);
+  }
 
  private:
   static void Add(capture::TcpPackets& sum, const capture::TcpPackets& more) {
@@ -122,6 +128,22 @@ TEST_F(OneSidedTest, ItIsTwoSidedAgainAsSoonAsAnswersAreSeen) {
   EXPECT_EQ(After(11, {.from_pod = {.all = 20, .with_payload = 20},
                        .to_pod = {.all = 20, .with_payload = 20}}),
             Sides::kBoth);
+}
+
+TEST_F(OneSidedTest, FewPacketsAreNotLookedAtUntilTheLongestWindowIsOver) {
+  EXPECT_TRUE(IsDueAfter(0, 0));
+  After(0, {});
+  EXPECT_FALSE(IsDueAfter(4, OneSidedWatch::kManyPackets));
+  EXPECT_TRUE(IsDueAfter(1, 0));
+  // Nothing of it was TCP: the window goes on.
+  After(0, {});
+  EXPECT_FALSE(IsDueAfter(4, 0));
+  EXPECT_TRUE(IsDueAfter(1, 0));
+  EXPECT_TRUE(IsDueAfter(50, 0));
+  // Another window.
+  After(0, {});
+  EXPECT_FALSE(IsDueAfter(59, OneSidedWatch::kManyPackets - 1));
+  EXPECT_TRUE(IsDueAfter(1, 0));
 }
 
 }  // namespace
