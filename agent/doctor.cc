@@ -17,7 +17,8 @@
 namespace podtap {
 namespace {
 
-constexpr std::chrono::seconds kConnectTime{3};
+// A name server that does not answer costs some seconds before a name of the hosts file is used.
+constexpr std::chrono::seconds kConnectTime{6};
 constexpr std::chrono::milliseconds kExplainTime{1'000};
 
 std::string Text(const absl::Status& status) { return std::string(status.message()); }

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
-#include "tests/support/change_pod.h"
 #include "tests/support/netns.h"
+#include "tests/support/pods.h"
 
 namespace podtap::testing {
 namespace {
@@ -46,13 +46,10 @@ class CoverageReportTest : public ::testing::Test {
   static WantedTap Wanted(const PodNetns& netns) {
     Rtnl rtnl = Rtnl::Open().value();
     const discovery::Link link = rtnl.FindLink(netns.host_interface_index()).value().value();
-    const Pod pod = {.id = netns.name(),
-                     .identity = {.namespace_name = "netns", .pod_name = netns.name()},
-                     .namespace_path = "/run/netns/" + netns.name()};
     return {.interface_index = link.index,
             .interface_name = link.name,
             .namespace_id = link.peer_namespace_id.value(),
-            .owner = FindNamespaces(discovery::Share({pod}), rtnl).at(0)};
+            .owner = FindNamespaces(discovery::Share({MakePod(netns.name())}), rtnl).at(0)};
   }
   v1::AgentStatus Status() {
     v1::AgentStatus status;

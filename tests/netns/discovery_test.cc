@@ -16,8 +16,8 @@
 #include "agent/discovery/netns_source.h"
 #include "agent/discovery/watcher.h"
 #include "common/text.h"
-#include "tests/support/change_pod.h"
 #include "tests/support/netns.h"
+#include "tests/support/pods.h"
 #include "tests/support/wait.h"
 
 namespace podtap::testing {

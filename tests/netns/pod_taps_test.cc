@@ -16,8 +16,8 @@
 #include "absl/strings/str_format.h"
 #include "agent/capture/tap_counters.h"
 #include "agent/tap_manager.h"
-#include "tests/support/change_pod.h"
 #include "tests/support/netns.h"
+#include "tests/support/pods.h"
 #include "tests/support/wait.h"
 
 namespace podtap::testing {
@@ -38,12 +38,6 @@ using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 using ::testing::UnorderedElementsAreArray;
-
-Pod MakePod(const std::string& name) {
-  return {.id = name,
-          .identity = {.namespace_name = "netns", .pod_name = name},
-          .namespace_path = "/run/netns/" + name};
-}
 
 std::vector<PodNamespace> Find(const std::vector<std::string>& names) {
   std::vector<Pod> pods;

@@ -17,9 +17,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "agent/discovery/netns_source.h"
-#include "tests/support/change_pod.h"
 #include "tests/support/fake_source.h"
 #include "tests/support/netns.h"
+#include "tests/support/pods.h"
 #include "tests/support/wait.h"
 
 namespace podtap::testing {
@@ -39,12 +39,6 @@ using enrichment::TapDirectory;
 using enrichment::TapTable;
 
 constexpr char kDirectory[] = "/run/netns";
-
-Pod MakePod(const PodNetns& netns) {
-  return {.id = netns.name(),
-          .identity = {.namespace_name = "netns", .pod_name = netns.name()},
-          .namespace_path = absl::StrFormat("%s/%s", kDirectory, netns.name())};
-}
 
 class TapManagerTest : public ::testing::Test {
  protected:
@@ -133,7 +127,7 @@ TEST_F(TapManagerTest, AnInterfaceIsTappedBeforeItsPodIsKnown) {
   const PodNetns pod("early");
   ASSERT_TRUE(WaitForTap(pod.host_interface(), ""));
   const capture::TapId id = TapOf(pod.host_interface())->id;
-  source_->Set(PodList{.pods = {MakePod(pod)}});
+  source_->Set(PodList{.pods = {MakePod(pod.name())}});
   ASSERT_TRUE(WaitForTap(pod.host_interface(), pod.name()));
   const auto tap = TapOf(pod.host_interface());
   EXPECT_EQ(tap->id, id);
@@ -168,7 +162,7 @@ TEST_F(TapManagerTest, ATapThatNobodyClaimsIsLetGoUntilSomebodyDoes) {
   RunCommand("ip link set " + pod.host_interface() + " mtu 1400");
   ASSERT_TRUE(WaitUntil([&] { return views_ > views + 1; }));
   EXPECT_EQ(TapOf(pod.host_interface()), nullptr);
-  source_->Set(PodList{.pods = {MakePod(pod)}});
+  source_->Set(PodList{.pods = {MakePod(pod.name())}});
   ASSERT_TRUE(WaitForTap(pod.host_interface(), pod.name()));
   EXPECT_GE(TapOf(pod.host_interface())->id.generation, generation);
 }
@@ -198,21 +192,21 @@ TEST_F(TapManagerTest, NoTapIsLetGoWhileTheSourceIsAway) {
 TEST_F(TapManagerTest, AnIdThatWasReusedInTheMiddleOfALookNamesNobody) {
   const PodNetns victim("victim");
   const PodNetns other("other");
-  WantedTap wanted = Wanted(victim, MakePod(other));
+  WantedTap wanted = Wanted(victim, MakePod(other.name()));
   wanted.owner->namespace_id = wanted.namespace_id;
   manager_.OnView({.taps = {wanted}});
   const auto tap = TapOf(victim.host_interface());
   ASSERT_NE(tap, nullptr);
   EXPECT_EQ(tap->pod, nullptr);
   EXPECT_EQ(Count("owners_refuted"), 1u);
-  manager_.OnView({.taps = {Wanted(victim, MakePod(victim))}});
+  manager_.OnView({.taps = {Wanted(victim, MakePod(victim.name()))}});
   EXPECT_EQ(TapOf(victim.host_interface())->pod->pod_name, victim.name());
   EXPECT_EQ(TapOf(victim.host_interface())->id, tap->id);
 }
 
 TEST_F(TapManagerTest, APathThatStandsForAnotherNamespaceByNowNamesNobody) {
   const PodNetns pod("moved");
-  WantedTap wanted = Wanted(pod, MakePod(pod));
+  WantedTap wanted = Wanted(pod, MakePod(pod.name()));
   ++wanted.owner->inode;
   manager_.OnView({.taps = {wanted}});
   EXPECT_EQ(TapOf(pod.host_interface())->pod, nullptr);
@@ -223,7 +217,7 @@ TEST_F(TapManagerTest, APathThatStandsForAnotherNamespaceByNowNamesNobody) {
 TEST_F(TapManagerTest, AnInterfaceOfAnotherPodUnderTheSameIndexGetsATapOfItsOwn) {
   auto first = std::make_unique<PodNetns>("first");
   const PodNetns second("second");
-  const WantedTap before = Wanted(*first, MakePod(*first));
+  const WantedTap before = Wanted(*first, MakePod(first->name()));
   manager_.OnView({.taps = {before}});
   const auto old_tap = TapOf(first->host_interface());
   ASSERT_EQ(old_tap->pod->pod_name, first->name());
@@ -248,7 +242,7 @@ TEST_F(TapManagerTest, AnInterfaceOfAnotherPodUnderTheSameIndexGetsATapOfItsOwn)
 TEST_F(TapManagerTest, WhatWaitedUnderAnIdThatIsGoneIsClosed) {
   const PodNetns waiting("waiting");
   const PodNetns owned("owned");
-  manager_.OnView({.taps = {Wanted(waiting), Wanted(owned, MakePod(owned))}});
+  manager_.OnView({.taps = {Wanted(waiting), Wanted(owned, MakePod(owned.name()))}});
   manager_.OnNamespaceGone(Wanted(waiting).namespace_id);
   manager_.OnNamespaceGone(Wanted(owned).namespace_id);
   EXPECT_EQ(TapOf(waiting.host_interface()), nullptr);
@@ -257,10 +251,10 @@ TEST_F(TapManagerTest, WhatWaitedUnderAnIdThatIsGoneIsClosed) {
 
 TEST_F(TapManagerTest, ARenamedInterfaceKeepsItsTap) {
   const PodNetns pod("renamed");
-  manager_.OnView({.taps = {Wanted(pod, MakePod(pod))}});
+  manager_.OnView({.taps = {Wanted(pod, MakePod(pod.name()))}});
   const auto tap = TapOf(pod.host_interface());
   ASSERT_NE(tap, nullptr);
-  WantedTap wanted = Wanted(pod, MakePod(pod));
+  WantedTap wanted = Wanted(pod, MakePod(pod.name()));
   wanted.interface_name = "another";
   ChangePod(*wanted.owner, [](Pod& known) { known.identity.labels = {{"app", "web"}}; });
   manager_.OnView({.taps = {wanted}});
@@ -271,7 +265,7 @@ TEST_F(TapManagerTest, ARenamedInterfaceKeepsItsTap) {
 
 TEST_F(TapManagerTest, APodThatIsNotListedAnyMoreIsNotTappedAnyMore) {
   const PodNetns pod("unlisted");
-  manager_.OnView({.taps = {Wanted(pod, MakePod(pod))}});
+  manager_.OnView({.taps = {Wanted(pod, MakePod(pod.name()))}});
   ASSERT_NE(TapOf(pod.host_interface()), nullptr);
   for (int i = 0; i < 2; ++i) {
     manager_.OnView({.taps = {Wanted(pod)}});
@@ -284,7 +278,7 @@ TEST_F(TapManagerTest, APodThatIsLeftOutIsNotTapped) {
   const PodNetns early("early");
   const PodNetns old("old");
   const auto wanted = [&](const PodNetns& netns, const std::string& reason) {
-    WantedTap tap = Wanted(netns, MakePod(netns));
+    WantedTap tap = Wanted(netns, MakePod(netns.name()));
     ChangePod(*tap.owner, [&](Pod& known) { known.excluded_because = reason; });
     return tap;
   };
@@ -317,7 +311,7 @@ TEST_F(TapManagerTest, APodThatIsLeftOutIsNotTapped) {
 TEST_F(TapManagerTest, ThatAPodIsLeftOutIsProvedToo) {
   const PodNetns pod("watched");
   const PodNetns other("left-out");
-  WantedTap wrong = Wanted(pod, MakePod(other));
+  WantedTap wrong = Wanted(pod, MakePod(other.name()));
   ChangePod(*wrong.owner, [](Pod& known) { known.excluded_because = "by a rule"; });
   wrong.owner->namespace_id = wrong.namespace_id;
   manager_.OnView({.taps = {Wanted(pod)}});
