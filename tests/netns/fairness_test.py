@@ -16,20 +16,29 @@ QUIET_REQUESTS = 1000
 
 
 class Slowed:
-    """A program that may run only a part of the time, while the context lasts."""
+    """A program that is stopped again and again while the context lasts, each time that it had the
+    processor for so long: not that it could have, which on a busy machine is another thing.
+    """
 
     def __init__(self, process, stopped_seconds, running_seconds):
         self.pid = process.pid
-        self.pauses = (stopped_seconds, running_seconds)
+        self.stopped_seconds = stopped_seconds
+        self.running_seconds = running_seconds
         self.done = threading.Event()
         self.thread = threading.Thread(target=self.run)
+
+    def seconds_run(self):
+        # The clock that clock_getcpuclockid(3) finds: all threads, also those that have ended.
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def run(self):
         while not self.done.is_set():
             os.kill(self.pid, signal.SIGSTOP)
-            self.done.wait(self.pauses[0])
+            self.done.wait(self.stopped_seconds)
+            until = self.seconds_run() + self.running_seconds
             os.kill(self.pid, signal.SIGCONT)
-            self.done.wait(self.pauses[1])
+            while self.seconds_run() < until and not self.done.wait(0.001):
+                pass
 
     def __enter__(self):
         self.thread.start()
