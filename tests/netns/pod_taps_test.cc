@@ -4,121 +4,25 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <net/if.h>
 #include <sys/stat.h>
 
-#include <atomic>
-#include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_format.h"
 #include "agent/capture/tap_counters.h"
-#include "agent/tap_manager.h"
-#include "tests/support/netns.h"
-#include "tests/support/pods.h"
+#include "tests/netns/pod_taps_fixture.h"
 #include "tests/support/wait.h"
 
 namespace podtap::testing {
 namespace {
 
-using capture::CaptureProgram;
 using capture::Direction;
-using capture::TapSet;
 using discovery::Pod;
 using discovery::PodNamespace;
-using discovery::Rtnl;
-using discovery::View;
-using enrichment::CaptureMode;
-using enrichment::TapDirectory;
-using enrichment::TapTable;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Pair;
-using ::testing::UnorderedElementsAre;
-using ::testing::UnorderedElementsAreArray;
-
-std::vector<PodNamespace> Find(const std::vector<std::string>& names) {
-  std::vector<Pod> pods;
-  for (const std::string& name : names) {
-    pods.push_back(MakePod(name));
-  }
-  Rtnl rtnl = Rtnl::Open().value();
-  // Lets the kernel give ids to the namespaces.
-  EXPECT_TRUE(rtnl.Links().ok());
-  return FindNamespaces(discovery::Share(pods), rtnl);
-}
-
-// A namespace whose only interface is a macvlan over one end of a pair in the host's.
-class MacvlanPod {
- public:
-  MacvlanPod(const std::string& name, const std::string& address)
-      : name_(absl::StrFormat("pt%d-%s", ::getpid(), name)),
-        master_(absl::StrFormat("pt%dm", ::getpid())) {
-    RunCommand(absl::StrFormat(
-        "ip netns add %1$s && ip link add %2$s type veth peer name %2$sp && ip link set %2$s up && "
-        "ip link set %2$sp up && ip addr add 10.98.9.1/24 dev %2$sp && "
-        "ip link add link %2$s name %2$sv type macvlan mode bridge && "
-        "ip link set %2$sv netns %1$s name eth0 && nsenter --net=/run/netns/%1$s sh -c '"
-        "ip link set lo up; ip addr add %3$s dev eth0; ip link set eth0 up'",
-        name_, master_, address));
-  }
-  ~MacvlanPod() { RunCommand(absl::StrFormat("ip netns del %s; ip link del %s", name_, master_)); }
-  const std::string& name() const { return name_; }
-
- private:
-  const std::string name_;
-  const std::string master_;
-};
-
-class PodTapsTest : public ::testing::Test {
- protected:
-  PodTapsTest() : program_(CaptureProgram::Load({}).value()) {}
-
-  // The open taps.
-  std::vector<std::shared_ptr<const enrichment::TapInfo>> Taps() {
-    TapTable table;
-    directory_.CopyTo(table);
-    std::vector<std::shared_ptr<const enrichment::TapInfo>> taps;
-    for (const auto& [id, entry] : table.taps) {
-      if (!entry.retired) {
-        taps.push_back(entry.tap);
-      }
-    }
-    return taps;
-  }
-  // Interface and pod of each open tap.
-  std::vector<std::pair<std::string, std::string>> Names() {
-    std::vector<std::pair<std::string, std::string>> names;
-    for (const auto& tap : Taps()) {
-      EXPECT_EQ(tap->mode, CaptureMode::kPodNetns);
-      names.emplace_back(tap->interface_name, tap->pod == nullptr ? "" : tap->pod->pod_name);
-    }
-    return names;
-  }
-  static View Look(const std::vector<std::string>& names) {
-    View view;
-    Rtnl rtnl = Rtnl::Open().value();
-    view.pods = Find(names);
-    view.taps = PlanTaps(rtnl.Links().value(), view.pods);
-    std::erase_if(view.taps, [](const discovery::WantedTap& tap) { return !tap.owner; });
-    return view;
-  }
-  static std::vector<InsideWish> Wishes(const std::vector<PodNamespace>& pods, bool pairs_too) {
-    std::vector<InsideWish> wishes;
-    for (const PodNamespace& pod : pods) {
-      wishes.push_back({.pod = pod, .pairs_too = pairs_too});
-    }
-    return wishes;
-  }
-
-  const SystemClock clock_;
-  CaptureProgram program_;
-  TapDirectory directory_;
-  TapActivity activity_;
-  TapSet taps_{program_, [](capture::TapId) {}};
-};
 
 TEST_F(PodTapsTest, AMacvlanPodIsTappedInsideAndSeenBothWays) {
   const MacvlanPod pod("mac", "10.98.9.2/24");
@@ -264,17 +168,6 @@ TEST_F(PodTapsTest, APodThatIsInAnotherNamespaceByNowIsTappedThere) {
   EXPECT_EQ(inside.counts().closed, 1u);
 }
 
-// A clock that stands still until it is told.
-class ManualClock : public Clock {
- public:
-  int64_t MonotonicNs() const override { return now_ns_; }
-  int64_t WallNs() const override { return now_ns_; }
-  void Pass(int64_t ns) { now_ns_ += ns; }
-
- private:
-  std::atomic<int64_t> now_ns_{1};
-};
-
 // As when the process that a namespace was known by is gone, and another one lives there: whenever
 // the pod would have been entered next, its taps are open again as soon as it is listed so.
 TEST_F(PodTapsTest, ANamespaceThatIsKnownByAnotherPathIsTappedAgainAtOnce) {
@@ -313,182 +206,66 @@ TEST_F(PodTapsTest, NoOtherThreadLeavesItsNamespace) {
   EXPECT_EQ(Taps().size(), 1u);
 }
 
-TEST_F(PodTapsTest, APodThatMakesManyInterfacesHasABound) {
+TEST_F(PodTapsTest, APodThatMakesManyInterfacesHasABoundAndIsTriedLessAndLessOften) {
   PodNetns pod("many");
   RunCommand(
       absl::StrFormat("nsenter --net=/run/netns/%s sh -c 'for i in $(seq 12); do ip link add b$i "
                       "type bridge; done'",
                       pod.name()));
-  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
-  inside.Update(Wishes(Find({pod.name()}), true));
-  EXPECT_EQ(Taps().size(), 8u);
-  EXPECT_GE(inside.counts().failed, 1u);
-}
-
-// Loopback, which is tapped apart.
-
-class LoopbackTapsTest : public PodTapsTest {
- protected:
-  // Each open tap as "interface of pod, mode".
-  std::vector<std::string> Described() {
-    std::vector<std::string> described;
-    for (const auto& tap : Taps()) {
-      described.push_back(absl::StrFormat("%s of %s, %d", tap->interface_name, tap->pod->pod_name,
-                                          static_cast<int>(tap->mode)));
-    }
-    return described;
+  ManualClock clock;
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock);
+  const std::vector<InsideWish> wishes = Wishes(Find({pod.name()}), true);
+  uint64_t failed = 0;
+  for (int64_t pause_ns = 50'000'000; pause_ns <= 800'000'000; pause_ns *= 2) {
+    inside.Update(wishes);
+    EXPECT_EQ(Taps().size(), 8u);
+    // The others, in each visit.
+    failed += 5;
+    EXPECT_EQ(inside.counts().failed, failed);
+    clock.Pass(pause_ns - 1);
+    inside.Update(wishes);
+    EXPECT_EQ(inside.counts().failed, failed);
+    clock.Pass(1);
   }
-  static std::string Loopback(const PodNetns& pod) { return "lo of " + pod.name() + ", 3"; }
-
-  PodTaps loopback_{InsideKind::kLoopback, taps_, directory_, activity_, clock_};
-};
-
-// A SYN to a port that is closed and its RST, counted once each and in different directions.
-TEST_F(LoopbackTapsTest, LoopbackAloneIsTappedAndEachPacketCountsOnce) {
-  const PodNetns pod("lo");
-  loopback_.Update(Wishes(Find({pod.name()}), false));
-  ASSERT_THAT(Described(), ElementsAre(Loopback(pod)));
-  EXPECT_EQ(loopback_.counts().pods, 1u);
-  RunCommand(
-      absl::StrFormat("nsenter --net=/run/netns/%s bash -c "
-                      "'! (echo > /dev/tcp/127.0.0.1/81) 2>/dev/null'",
-                      pod.name()));
-  const capture::TapCounters counters = taps_.Counters(Taps()[0]->id).value();
-  EXPECT_EQ(TcpPacketsOf(counters, Direction::kToPod).all, 1u);
-  EXPECT_EQ(TcpPacketsOf(counters, Direction::kFromPod).all, 1u);
 }
 
-// The kernel counts what crosses loopback as sent and as received.
-TEST_F(LoopbackTapsTest, PacketsBeforeAreCountedOnce) {
-  const PodNetns pod("before");
-  RunCommand(
-      absl::StrFormat("nsenter --net=/run/netns/%s bash -c "
-                      "'! (echo > /dev/tcp/127.0.0.1/81) 2>/dev/null'",
-                      pod.name()));
-  loopback_.Update(Wishes(Find({pod.name()}), false));
-  EXPECT_EQ(loopback_.counts().late, 1u);
-  EXPECT_EQ(loopback_.counts().packets_before, 2u);
-  ASSERT_EQ(Taps().size(), 1u);
-  EXPECT_EQ(Taps()[0]->packets_before, 2u);
-}
-
-TEST_F(LoopbackTapsTest, ADeletedNamespaceIsFreedWithinASecond) {
-  PodNetns pod("freed");
-  loopback_.Update(Wishes(Find({pod.name()}), false));
-  ASSERT_THAT(Described(), ElementsAre(Loopback(pod)));
-  const int64_t begin_ns = clock_.MonotonicNs();
+TEST_F(PodTapsTest, APodThatWentBeforeItWasEnteredIsNoFailure) {
+  PodNetns pod("went");
+  const std::vector<InsideWish> wishes = Wishes(Find({pod.name()}), true);
   RunCommand("ip netns del " + pod.name());
-  ASSERT_TRUE(WaitUntil([&] { return pod.host_interface_index() == 0; }));
-  EXPECT_LT(clock_.MonotonicNs() - begin_ns, 1'000'000'000);
-  EXPECT_THAT(Described(), IsEmpty());
   pod.Forget();
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
+  inside.Update(wishes);
+  EXPECT_EQ(inside.counts().failed, 0u);
+  EXPECT_THAT(inside.failures(), IsEmpty());
 }
 
-TEST_F(LoopbackTapsTest, ItIsAnExtraOfWhateverElseIsTapped) {
-  const PodNetns pair("pair");
-  const MacvlanPod macvlan("mac", "10.98.9.2/24");
-  const std::vector<std::string> names = {pair.name(), macvlan.name()};
-  for (const PodNetnsMode mode :
-       {PodNetnsMode::kNever, PodNetnsMode::kFallback, PodNetnsMode::kAlways}) {
-    TapManager manager(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,
-                       {.interfaces = mode, .loopback = true});
-    std::vector<std::string> expected = {"lo of " + pair.name() + ", 3",
-                                         "lo of " + macvlan.name() + ", 3"};
-    expected.push_back(mode == PodNetnsMode::kAlways
-                           ? "eth0 of " + pair.name() + ", 2"
-                           : pair.host_interface() + " of " + pair.name() + ", 1");
-    if (mode != PodNetnsMode::kNever) {
-      expected.push_back("eth0 of " + macvlan.name() + ", 2");
-    }
-    for (int i = 0; i < 2; ++i) {
-      manager.OnView(Look(names));
-      EXPECT_THAT(Described(), UnorderedElementsAreArray(expected));
-    }
-    std::map<std::string, uint64_t> counts;
-    manager.Visit(
-        [&](const CounterValue& value) { counts[std::string(value.name)] = value.count; });
-    EXPECT_EQ(counts["pods_tapped_on_loopback"], 2u);
-    // None, the one on macvlan, both.
-    EXPECT_EQ(counts["pods_tapped_inside"], static_cast<uint64_t>(mode));
-    manager.OnView({});
-    EXPECT_THAT(Described(), IsEmpty());
+TEST_F(PodTapsTest, PacketsBeforeTheTapAreMissedUnlessAnotherTapSawThem) {
+  const PodNetns pod("before");
+  SendFrame(pod.host_interface(), std::vector<uint8_t>(60));
+  for (const bool was_seen : {false, true}) {
+    PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
+    std::vector<InsideWish> wishes = Wishes(Find({pod.name()}), true);
+    wishes[0].was_seen = was_seen;
+    inside.Update(wishes);
+    EXPECT_EQ(inside.counts().opened, 1u);
+    EXPECT_EQ(inside.counts().late, was_seen ? 0u : 1u);
+    EXPECT_EQ(inside.counts().packets_before > 0, !was_seen);
+    inside.Update({});
   }
 }
 
-TEST_F(LoopbackTapsTest, WhoIsLeftOutIsNotEnteredAndNobodyWithoutTheWish) {
-  const PodNetns pod("out");
-  View view = Look({pod.name()});
-  ChangePod(view.pods[0], [](Pod& known) { known.excluded_because = "it is told so"; });
-  view.taps.clear();
-  TapManager wished(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,
-                    {.loopback = true});
-  wished.OnView(view);
-  EXPECT_THAT(Described(), IsEmpty());
-  TapManager unwished(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_);
-  ChangePod(view.pods[0], [](Pod& known) { known.excluded_because.clear(); });
-  unwished.OnView(view);
-  EXPECT_THAT(Described(), IsEmpty());
-}
-
-// The manager's choice of where.
-
-class ChoiceTest : public PodTapsTest {
- protected:
-  std::vector<std::pair<std::string, CaptureMode>> Modes() {
-    std::vector<std::pair<std::string, CaptureMode>> modes;
-    for (const auto& tap : Taps()) {
-      modes.emplace_back(tap->pod->pod_name, tap->mode);
-    }
-    return modes;
-  }
-};
-
-TEST_F(ChoiceTest, FallbackEntersThoseThatTheHostDoesNotSee) {
-  const PodNetns pair("pair");
-  const MacvlanPod macvlan("mac", "10.98.9.2/24");
-  TapManager manager(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,
-                     {.interfaces = PodNetnsMode::kFallback});
-  for (int i = 0; i < 2; ++i) {
-    manager.OnView(Look({pair.name(), macvlan.name()}));
-    EXPECT_THAT(Modes(), UnorderedElementsAre(Pair(pair.name(), CaptureMode::kHostVeth),
-                                              Pair(macvlan.name(), CaptureMode::kPodNetns)));
-  }
-}
-
-TEST_F(ChoiceTest, NeverEntersNone) {
-  const PodNetns pair("pair");
-  const MacvlanPod macvlan("mac", "10.98.9.2/24");
-  TapManager manager(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_);
-  manager.OnView(Look({pair.name(), macvlan.name()}));
-  EXPECT_THAT(Modes(), ElementsAre(Pair(pair.name(), CaptureMode::kHostVeth)));
-}
-
-TEST_F(ChoiceTest, WhoIsLeftOutIsNotEntered) {
-  const PodNetns pair("pair");
-  const MacvlanPod macvlan("mac", "10.98.9.2/24");
-  View view = Look({pair.name(), macvlan.name()});
-  for (PodNamespace& pod : view.pods) {
-    ChangePod(pod, [](Pod& known) { known.excluded_because = "it is told so"; });
-  }
-  for (const PodNetnsMode mode : {PodNetnsMode::kFallback, PodNetnsMode::kAlways}) {
-    TapManager manager(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,
-                       {.interfaces = mode});
-    view.taps.clear();
-    manager.OnView(view);
-    EXPECT_THAT(Modes(), IsEmpty());
-  }
-}
-
-TEST_F(ChoiceTest, AlwaysEntersAllAndTapsNothingOfTheHosts) {
-  const PodNetns pair("pair");
-  const MacvlanPod macvlan("mac", "10.98.9.2/24");
-  TapManager manager(taps_, directory_, activity_, program_, Rtnl::Open().value(), clock_,
-                     {.interfaces = PodNetnsMode::kAlways});
-  Rtnl rtnl = Rtnl::Open().value();
-  manager.OnLink(rtnl.FindLink(pair.host_interface_index()).value().value(), clock_.MonotonicNs());
-  manager.OnView(Look({pair.name(), macvlan.name()}));
-  EXPECT_THAT(Modes(), UnorderedElementsAre(Pair(pair.name(), CaptureMode::kPodNetns),
-                                            Pair(macvlan.name(), CaptureMode::kPodNetns)));
+TEST_F(PodTapsTest, WhatIsKnownOfThePodByNowIsPublished) {
+  const PodNetns pod("known");
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
+  std::vector<PodNamespace> found = Find({pod.name()});
+  inside.Update(Wishes(found, true));
+  ASSERT_EQ(Taps().size(), 1u);
+  EXPECT_THAT(Taps()[0]->pod->labels, IsEmpty());
+  ChangePod(found.at(0), [](Pod& known) { known.identity.labels = {{"app", "web"}}; });
+  inside.Update(Wishes(found, true));
+  ASSERT_EQ(Taps().size(), 1u);
+  EXPECT_THAT(Taps()[0]->pod->labels, ElementsAre(Pair("app", "web")));
 }
 
 }  // namespace
