@@ -4,6 +4,7 @@
 #include "agent/agent.h"
 #include "agent/doctor.h"
 #include "common/command_line.h"
+#include "common/file_limit.h"
 #include "common/grpc_log.h"
 #include "common/log.h"
 #include "common/stop_signal.h"
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
     return podtap::kExitUsage;
   }
   podtap::RouteGrpcLog();
+  podtap::RaiseFileLimit();
   if (options.doctor) {
     return podtap::RunDoctor(options, std::cout);
   }

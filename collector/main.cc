@@ -2,6 +2,7 @@
 #include "collector/collector.h"
 #include "collector/options.h"
 #include "common/command_line.h"
+#include "common/file_limit.h"
 #include "common/grpc_log.h"
 #include "common/log.h"
 #include "common/stop_signal.h"
@@ -18,6 +19,7 @@ int main(int argc, char** argv) {
     return podtap::ReportFailure("podtap-collector", status);
   }
   podtap::RouteGrpcLog(podtap::HandshakeReport::kWarn);
+  podtap::RaiseFileLimit();
   const podtap::SystemClock clock;
   absl::StatusOr<std::unique_ptr<podtap::Collector>> collector =
       podtap::Collector::Start(command.options, &clock);

@@ -104,6 +104,15 @@ class PodTapsTest : public ::testing::Test {
     }
     return wishes;
   }
+  // Updates, with the pairs, until the next visit is many seconds away.
+  static void VisitUntilRare(PodTaps& inside, const std::vector<discovery::PodNamespace>& pods,
+                             ManualClock& clock) {
+    for (int i = 0; i < 12; ++i) {
+      inside.Update(Wishes(pods, true));
+      clock.Pass(int64_t{60} * 1'000'000'000);
+    }
+    inside.Update(Wishes(pods, true));
+  }
 
   const SystemClock clock_;
   capture::CaptureProgram program_;

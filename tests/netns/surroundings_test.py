@@ -194,6 +194,18 @@ class Running(unittest.TestCase):
             self.assertEqual(agent.err().count("no pod interface found"), 1, agent.err())
             self.assertNotIn("warn", agent.err())
 
+    def test_a_low_limit_of_open_files_is_raised_as_far_as_may_be(self):
+        limits = ["prlimit", "--nofile=32:5000"]
+        with fleet.Fleet() as watched:
+            watched.port = fleet.free_port()
+            collector = watched.start("collector", [
+                *limits, COLLECTOR, "--listen", f"127.0.0.1:{watched.port}", "--admin-listen",
+                "127.0.0.1:0", "--store", f"sqlite:{watched.directory}/store"])
+            agent = watched.start_agent("--collector", f"127.0.0.1:{watched.port}",
+                                        privileges=[*limits, *fleet.SMALL_PRIVILEGES])
+            for process in (collector, agent):
+                self.assertIn("process_max_fds 5000\n", process.admin("/metrics")[1])
+
     def test_an_absent_collector_is_reported_once(self):
         with fleet.Fleet() as watched:
             start_pods(watched)
