@@ -85,6 +85,17 @@ TEST_F(CoverageReportTest, ATappedPodHasItsInterfaceUntilItIsNotListed) {
   EXPECT_EQ(Status().pods_size(), 0);
 }
 
+TEST_F(CoverageReportTest, ATapThatWasOpenedAfterTheCountersWereReadIsOne) {
+  const PodNetns pod("since");
+  const capture::AllCounters before = taps_.ReadAll().value();
+  manager_.OnView({.taps = {Wanted(pod)}});
+  v1::AgentStatus status;
+  report_.AddTo(status, before);
+  ASSERT_EQ(status.pods_size(), 1);
+  EXPECT_EQ(status.pods(0).state(), v1::COVERAGE_STATE_NO_HTTP_SEEN);
+  EXPECT_EQ(status.pods(0).interfaces_size(), 1);
+}
+
 TEST_F(CoverageReportTest, ATapThatCanNotBeOpenedIsSaidInTheKernelsWords) {
   const PodNetns pod("failing");
   const View view = {.taps = {Wanted(pod)}};

@@ -16,6 +16,7 @@
 #include "agent/discovery/netns_source.h"
 #include "agent/discovery/watcher.h"
 #include "common/text.h"
+#include "tests/support/fake_source.h"
 #include "tests/support/netns.h"
 #include "tests/support/pods.h"
 #include "tests/support/wait.h"
@@ -295,6 +296,40 @@ TEST(WatcherTest, ReportsAnInterfaceAddedToAPod) {
       views.WaitFor([&](const View& view) { return TapsOf(view.taps, pod.name()).size() == 2; }));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));
   RunCommand("ip link del " + second);
+}
+
+// Lists other pods without a word.
+class SilentSource : public FakeSource {
+ public:
+  int changed_fd() const override { return -1; }
+};
+
+// Also when nothing has happened for so long that looks take over what they knew.
+TEST(WatcherTest, NamespacesOfOtherPodsAreAskedForInTheNextLook) {
+  const PodNetns pod("silent");
+  std::mutex mutex;
+  std::chrono::steady_clock::time_point looked;
+  bool is_quiet = false;
+  bool is_found = false;
+  auto source = std::make_unique<SilentSource>();
+  FakeSource* const pods = source.get();
+  const auto watcher = Watcher::Start(
+      std::move(source), "/nonexistent", {.on_view = [&](const View& view) {
+        const std::lock_guard lock(mutex);
+        const auto now = std::chrono::steady_clock::now();
+        is_quiet = looked.time_since_epoch().count() > 0 && now - looked > std::chrono::seconds(4);
+        looked = now;
+        is_found = view.pods.size() == 1 && view.pods[0].pod->id == pod.name();
+      }});
+  ASSERT_TRUE(watcher.ok()) << watcher.status();
+  const auto is = [&](const bool& what) {
+    const std::lock_guard lock(mutex);
+    return what;
+  };
+  ASSERT_TRUE(WaitUntil([&] { return is(is_quiet); }, 40));
+  EXPECT_FALSE(is(is_found));
+  pods->Set(PodList{.pods = {MakePod(pod.name())}});
+  EXPECT_TRUE(WaitUntil([&] { return is(is_found); }));
 }
 
 // What is told of an interface whose pod is known is no reason to ask for it again.
