@@ -134,6 +134,17 @@ TEST_F(PodTapsTest, APathThatStandsForAnotherNamespaceByNowIsNotTapped) {
   EXPECT_THAT(Names(), IsEmpty());
 }
 
+// The interface alone would not tell: as long as its tap is open, it is there.
+TEST_F(PodTapsTest, ANamespaceThatAnotherTookThePlaceOfIsFreed) {
+  PodNetns pod("replaced");
+  PodTaps inside(InsideKind::kInterfaces, taps_, directory_, activity_, clock_);
+  inside.Update(Wishes(Find({pod.name()}), true));
+  ASSERT_EQ(Taps().size(), 1u);
+  RunCommand(absl::StrFormat("ip netns del %1$s && ip netns add %1$s", pod.name()));
+  EXPECT_TRUE(WaitUntil([&] { return pod.host_interface_index() == 0; }, 2));
+  EXPECT_THAT(Names(), IsEmpty());
+}
+
 // Under the same path the kernel makes another namespace, usually with the inode of the one before.
 TEST_F(PodTapsTest, ANamespaceUnderTheSameNameIsTappedAnew) {
   PodNetns pod("again");
