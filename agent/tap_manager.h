@@ -149,7 +149,8 @@ class TapManager {
   static PodTaps::Counts CountsOf(const std::optional<PodTaps>& inside) {
     return inside ? inside->counts() : PodTaps::Counts();
   }
-  // Looks at what each tap of a pod has seen, and says which see one direction only.
+  // Looks at what each tap of a pod has seen, and says which see one direction only. `all` are the
+  // interfaces as the look found them.
   void WatchSides(const WantedTaps& all);
   void NoteSides(OpenTap& tap, enrichment::Sides sides);
   // Taps pods inside their namespaces that are to be tapped there.

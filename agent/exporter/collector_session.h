@@ -136,7 +136,7 @@ class CollectorSession {
     TimePoint sent;
   };
   std::deque<InFlight> in_flight_;
-  // When the newest of them was.
+  // When the newest batch or range was, acknowledged or not.
   TimePoint sent_;
   TimePoint waiting_since_;
   TimePoint writing_since_;

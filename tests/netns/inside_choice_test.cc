@@ -50,10 +50,7 @@ TEST_F(LoopbackTapsTest, LoopbackAloneIsTappedAndEachPacketCountsOnce) {
   loopback_.Update(Wishes(Find({pod.name()}), false));
   ASSERT_THAT(Described(), ElementsAre(Loopback(pod)));
   EXPECT_EQ(loopback_.counts().pods, 1u);
-  RunCommand(
-      absl::StrFormat("nsenter --net=/run/netns/%s bash -c "
-                      "'! (echo > /dev/tcp/127.0.0.1/81) 2>/dev/null'",
-                      pod.name()));
+  AskClosedPort(pod.name(), "127.0.0.1");
   const capture::TapCounters counters = taps_.Counters(Taps()[0]->id).value();
   EXPECT_EQ(TcpPacketsOf(counters, Direction::kToPod).all, 1u);
   EXPECT_EQ(TcpPacketsOf(counters, Direction::kFromPod).all, 1u);
@@ -62,10 +59,7 @@ TEST_F(LoopbackTapsTest, LoopbackAloneIsTappedAndEachPacketCountsOnce) {
 // The kernel counts what crosses loopback as sent and as received.
 TEST_F(LoopbackTapsTest, PacketsBeforeAreCountedOnce) {
   const PodNetns pod("before");
-  RunCommand(
-      absl::StrFormat("nsenter --net=/run/netns/%s bash -c "
-                      "'! (echo > /dev/tcp/127.0.0.1/81) 2>/dev/null'",
-                      pod.name()));
+  AskClosedPort(pod.name(), "127.0.0.1");
   loopback_.Update(Wishes(Find({pod.name()}), false));
   EXPECT_EQ(loopback_.counts().late, 1u);
   EXPECT_EQ(loopback_.counts().packets_before, 2u);

@@ -52,6 +52,13 @@ class MacvlanPod {
   const std::string master_;
 };
 
+// From inside a named namespace to a port that nobody listens on: a SYN there, a RST back.
+inline void AskClosedPort(const std::string& netns, const std::string& address) {
+  RunCommand(
+      absl::StrFormat("nsenter --net=/run/netns/%s bash -c '! (echo > /dev/tcp/%s/81) 2>/dev/null'",
+                      netns, address));
+}
+
 // A clock that stands still until it is told.
 class ManualClock : public Clock {
  public:

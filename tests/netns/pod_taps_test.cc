@@ -38,10 +38,7 @@ TEST_F(PodTapsTest, AMacvlanPodIsTappedInsideAndSeenBothWays) {
   EXPECT_EQ(TcpPacketsOf(counters, Direction::kToPod).all, 1u);
   EXPECT_EQ(TcpPacketsOf(counters, Direction::kFromPod).all, 1u);
   // And the other way round, to tell the ends apart.
-  RunCommand(
-      absl::StrFormat("nsenter --net=/run/netns/%s bash -c "
-                      "'! (echo > /dev/tcp/10.98.9.1/81) 2>/dev/null'",
-                      pod.name()));
+  AskClosedPort(pod.name(), "10.98.9.1");
   const capture::TapCounters more = taps_.Counters(Taps()[0]->id).value();
   EXPECT_EQ(TcpPacketsOf(more, Direction::kToPod).all, 2u);
   EXPECT_EQ(TcpPacketsOf(more, Direction::kFromPod).all, 2u);
